@@ -1,0 +1,60 @@
+"""Pooled boto3 clients, made at first use and kept for the life of the process.
+
+boto3 is imported inside the function: importing it is the largest part of a cold start, and
+``GET /health`` never needs it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from threading import Lock
+from typing import Any
+
+_making = Lock()
+
+# More connections than one process ever has rollouts in flight; fewer make botocore reconnect.
+_POOL = 64
+
+
+def client(
+    service: str,
+    region: str,
+    endpoint: str = "",
+    *,
+    read_timeout: float = 60.0,
+    attempts: int = 3,
+) -> Any:
+    """A shared, thread-safe boto3 client.
+
+    Args:
+        service: boto3's service name, e.g. ``sagemakerjobruntime``.
+        region: AWS region, also the one the request is signed for.
+        endpoint: URL to send to, if not the service's own in that region.
+        read_timeout: seconds one response may take.
+        attempts: total attempts botocore makes; 1 where a repeat could do harm.
+    """
+    # lru_cache may run its function twice at once, and boto3's session is not thread-safe.
+    with _making:
+        return _client(service, region, endpoint, read_timeout, attempts)
+
+
+@lru_cache(maxsize=64)
+def _client(
+    service: str, region: str, endpoint: str, read_timeout: float, attempts: int
+) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    config = Config(
+        connect_timeout=5,
+        read_timeout=read_timeout,
+        retries={"total_max_attempts": attempts, "mode": "standard"},
+        max_pool_connections=_POOL,
+        tcp_keepalive=True,
+        # Our bodies carry their own checks; request checksums cost a copy of a large body.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    return boto3.client(  # pyright: ignore[reportUnknownMemberType] - boto3 has no types
+        service, region_name=region, endpoint_url=endpoint or None, config=config
+    )

@@ -1,0 +1,380 @@
+"""What an agent holds while it plays: one rollout's problem, policy, budgets and record of turns."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, cast
+
+from rollout.contract import InferenceParams
+from rollout.errors import (
+    AgentError,
+    BadReply,
+    BudgetSpent,
+    MalformedRequest,
+    OutOfTime,
+    SampleFailed,
+)
+from rollout.policy import Policy
+from rollout.steps import Steps
+from rollout.tools import Tool, ToolCall, as_tool
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much one rollout may use.
+
+    Args:
+        turns: Samples.
+        tokens: completion tokens over all turns, as the policy's usage counts them.
+        tool_calls: calls that ``converse`` makes.
+        deadline: epoch seconds by which the agent must have answered.
+    """
+
+    turns: int
+    tokens: int
+    tool_calls: int
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One sampled turn.
+
+    Args:
+        message: the assistant's message as the policy wrote it, ready to append to ``messages``.
+        finish_reason: ``stop``, ``length``, ``tool_calls`` …
+        usage: token counts as the policy reports them; empty if it does not.
+        raw: the whole chat completion.
+    """
+
+    message: Message
+    finish_reason: str
+    usage: dict[str, int]
+    raw: dict[str, Any]
+
+    @property
+    def text(self) -> str:
+        """The reply's text; empty if it is made of tool calls only."""
+        content = self.message.get("content")
+        if isinstance(content, str):
+            return content
+        if not isinstance(content, list):
+            return ""
+        parts = cast(list[Any], content)
+        return "".join(str(p.get("text", "")) for p in parts if isinstance(p, dict))
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """The tool calls the policy made; whatever is misshapen in one reads as empty text."""
+        calls = self.message.get("tool_calls")
+        found: list[ToolCall] = []
+        for call in cast(list[Any], calls) if isinstance(calls, list) else []:
+            call = cast(dict[str, Any], call) if isinstance(call, dict) else {}
+            function = call.get("function")
+            function = cast(dict[str, Any], function) if isinstance(function, dict) else {}
+            arguments = function.get("arguments", "")
+            found.append(
+                ToolCall(
+                    id=str(call.get("id") or ""),
+                    name=str(function.get("name") or ""),
+                    arguments=arguments if isinstance(arguments, str) else json.dumps(arguments),
+                )
+            )
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn as it is remembered.
+
+    Args:
+        messages: what the request added to the conversation of the turn before.
+        known: how many messages of the turn before it repeated, unchanged and in order.
+        params: everything else of the request.
+        reply: the chat completion.
+        seconds: how long the Sample took.
+    """
+
+    messages: list[Any]
+    known: int
+    params: dict[str, Any]
+    reply: dict[str, Any]
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Transcript:
+    turns: list[Turn] = field(default_factory=list[Turn])
+    encoded: list[str] = field(default_factory=list[str])
+    usage: dict[str, int] = field(
+        default_factory=lambda: {"prompt_tokens": 0, "completion_tokens": 0}
+    )
+
+
+class Episode:
+    """One rollout, as its agent sees it.
+
+    Args:
+        instance: the problem, as the dataset holds it.
+        trajectory_id: seeds ``random``.
+        policy: the model being trained.
+        steps: makes each side effect once.
+        budget: what the rollout may use.
+        params: the trainer's sampling parameters; they win over the agent's own.
+        model: value of ``model`` in each request.
+    """
+
+    def __init__(
+        self,
+        *,
+        instance: dict[str, Any],
+        trajectory_id: str,
+        policy: Policy,
+        steps: Steps,
+        budget: Budget,
+        params: InferenceParams | None = None,
+        model: str | None = None,
+    ) -> None:
+        self.instance = instance
+        self.metrics: dict[str, float] = {}
+        seed = hashlib.sha256(trajectory_id.encode("utf-8", "replace")).digest()
+        self.random = random.Random(seed)  # noqa: S311 - reproducible on purpose, not for secrets
+        self._policy = policy
+        self._steps = steps
+        self._budget = budget
+        self._params = params.model_dump(exclude_none=True) if params else {}
+        self._model = model
+        self._transcript = _Transcript()
+        self._lock = Lock()
+        self._started = 0
+        self._tool_calls = 0
+        self._closed = False
+        self.maybe_captured = 0
+
+    # --- what an agent uses -------------------------------------------------------------------
+
+    @property
+    def turns(self) -> int:
+        """How many turns have been sampled and read."""
+        return len(self._transcript.turns)
+
+    def remaining(self) -> float:
+        """Seconds left for the agent; never negative."""
+        return max(0.0, self._budget.deadline - time.time())
+
+    def sample(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Callable[..., Any] | Tool | dict[str, Any]] = (),
+        **params: Any,
+    ) -> Reply:
+        """Sample one turn from the policy.
+
+        Args:
+            messages: the whole conversation so far, in the chat-completions format.
+            tools: functions, :class:`~rollout.tools.Tool` objects or ready schemas to offer.
+            **params: further fields of the request (``stop``, ``tool_choice``, ``seed`` …). The
+                trainer's ``temperature``, ``max_tokens`` and ``top_p`` win over these.
+
+        Raises:
+            OutOfTime: no time is left; the agent may catch it and score what was reached.
+            BudgetSpent: the same, for turns or tokens.
+            SampleFailed: the policy or its runtime failed.
+            BadReply: the policy's answer is not a chat completion.
+        """
+        request: dict[str, Any] = {**params, **self._params}
+        if tools:
+            request["tools"] = [t if isinstance(t, dict) else as_tool(t).schema() for t in tools]
+        if self._model:
+            request["model"] = self._model
+        encoded = [_encode(message) for message in messages]
+        body = _body(encoded, request)
+        index = self._take_turn()
+        began = time.monotonic()
+        try:
+            data = self._steps.turn(
+                index, body, lambda: self._policy.sample(body, self._budget.deadline)
+            )
+        except SampleFailed as error:
+            if error.captured != "no":
+                self.maybe_captured += 1
+            raise
+        reply = _reply(data)
+        self._remember(encoded, request, reply, time.monotonic() - began)
+        return reply
+
+    def converse(
+        self,
+        prompt: str | Sequence[Message],
+        *,
+        tools: Sequence[Callable[..., Any] | Tool] = (),
+        system: str | None = None,
+        max_turns: int | None = None,
+        **params: Any,
+    ) -> Reply:
+        """Let the policy answer, calling tools as it wants to, until it answers without one.
+
+        Args:
+            prompt: the user's message, or a conversation to go on from.
+            tools: functions the policy may call.
+            system: a system message to begin with.
+            max_turns: return the last reply after this many turns, tool calls or not.
+            **params: as for :meth:`sample`.
+
+        Returns:
+            The last reply.
+
+        Raises:
+            ToolBroken: the infrastructure behind a tool failed.
+            BudgetSpent: the budget of turns, tokens or tool calls is spent.
+            OutOfTime, SampleFailed, BadReply: as for :meth:`sample`.
+        """
+        offered = [as_tool(tool) for tool in tools]
+        by_name = {tool.name: tool for tool in offered}
+        messages: list[Message] = [{"role": "system", "content": system}] if system else []
+        if isinstance(prompt, str):
+            messages.append({"role": "user", "content": prompt})
+        else:
+            messages.extend(prompt)
+        turns = 0
+        while True:
+            reply = self.sample(messages, tools=offered, **params)
+            turns += 1
+            if not reply.tool_calls or (max_turns is not None and turns >= max_turns):
+                return reply
+            messages.append(reply.message)
+            messages.extend(self._answer(call, by_name) for call in reply.tool_calls)
+
+    def step(self, name: str, effect: Callable[[], Any]) -> Any:
+        """Make a side effect once, also when the rollout replays.
+
+        Args:
+            name: tells the step apart in the execution's history.
+            effect: does it, and returns a JSON value.
+        """
+        self._check_open()
+        return self._steps.once(name, effect)
+
+    # --- what the run uses --------------------------------------------------------------------
+
+    @property
+    def transcript(self) -> list[Turn]:
+        """The turns read so far."""
+        return self._transcript.turns
+
+    def close(self) -> None:
+        """End the episode: whatever still runs in the agent gets OutOfTime from now on."""
+        with self._lock:
+            self._closed = True
+
+    def usage(self) -> dict[str, int]:
+        """Prompt and completion tokens over all turns."""
+        return dict(self._transcript.usage)
+
+    # --- inside -------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed or self.remaining() <= 0:
+            raise OutOfTime("The rollout's time is over; score what was reached.")
+
+    def _take_turn(self) -> int:
+        """Count one more turn if every budget allows it; return its index."""
+        with self._lock:
+            self._check_open()
+            if self._started >= self._budget.turns:
+                raise BudgetSpent(f"The rollout's {self._budget.turns} turns are spent.")
+            if self._transcript.usage["completion_tokens"] >= self._budget.tokens:
+                raise BudgetSpent(f"The rollout's {self._budget.tokens} tokens are spent.")
+            self._started += 1
+            return self._started - 1
+
+    def _remember(
+        self, encoded: list[str], request: dict[str, Any], reply: Reply, seconds: float
+    ) -> None:
+        """Keep the turn as what it added, so that memory grows with the turns, not their square."""
+        with self._lock:
+            before = self._transcript.encoded
+            known = 0
+            for old, new in zip(before, encoded, strict=False):
+                if old != new:
+                    break
+                known += 1
+            added = [json.loads(message) for message in encoded[known:]]
+            self._transcript.encoded = encoded
+            for kind in self._transcript.usage:
+                self._transcript.usage[kind] += reply.usage.get(kind, 0)
+            self._transcript.turns.append(Turn(added, known, request, reply.raw, seconds))
+
+    def _answer(self, call: ToolCall, by_name: dict[str, Tool]) -> Message:
+        """Make one tool call; its result, or what was wrong with it, as a message for the model."""
+        self._check_open()
+        if self._tool_calls >= self._budget.tool_calls:
+            raise BudgetSpent(f"The rollout's {self._budget.tool_calls} tool calls are spent.")
+        self._tool_calls += 1
+        self._count("tool_calls")
+        tool = by_name.get(call.name)
+        if tool is None:
+            content = f"Error: there is no tool {call.name!r}; use {', '.join(by_name)}."
+            self._count("tool_errors")
+        else:
+            result = tool.run(call.arguments)
+            content = result.content
+            if result.failed:
+                self._count("tool_errors")
+        return {"role": "tool", "tool_call_id": call.id, "content": content}
+
+    def _count(self, metric: str) -> None:
+        self.metrics[metric] = self.metrics.get(metric, 0) + 1
+
+
+def _encode(message: Message) -> str:
+    try:
+        text = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        # ValueError covers NaN, circular references and lone surrogates. Its text may quote content.
+        raise AgentError(
+            f"A message cannot be written as JSON ({type(error).__name__}); messages hold only "
+            "strings, finite numbers, booleans, null, lists and dicts."
+        ) from None
+    return text
+
+
+def _body(encoded: list[str], request: dict[str, Any]) -> bytes:
+    rest = _encode(request)
+    messages = f'{{"messages":[{",".join(encoded)}]'
+    return (messages + (f",{rest[1:]}" if request else "}")).encode()
+
+
+def _reply(data: bytes) -> Reply:
+    """Read a chat completion; the model's server wrote it, so nothing in it is taken on trust."""
+    from rollout.contract import parse_json
+
+    try:
+        raw = parse_json(data)
+        choice = raw["choices"][0]
+        message = choice["message"]
+        if not isinstance(message, dict):
+            raise TypeError
+    except MalformedRequest:
+        raise BadReply("The policy's reply is not valid JSON.") from None
+    except (KeyError, IndexError, TypeError):
+        raise BadReply("The policy's reply has no choices[0].message.") from None
+    message = {"role": "assistant", **cast(Message, message)}
+    return Reply(message, str(choice.get("finish_reason") or ""), _usage(raw), raw)
+
+
+def _usage(raw: dict[str, Any]) -> dict[str, int]:
+    usage = raw.get("usage")
+    if not isinstance(usage, dict):
+        return {}
+    return {k: v for k, v in cast(dict[str, Any], usage).items() if type(v) is int and v >= 0}

@@ -1,0 +1,264 @@
+"""Every error this library raises on purpose, in one tree.
+
+::
+
+    RolloutError
+    ├── RequestError                    the caller is at fault
+    │   ├── MalformedRequest            400  the body is not the JSON we accept
+    │   ├── ContractViolation           422  JSON, but not a RolloutRequest
+    │   ├── TooLarge                    413
+    │   ├── Untrusted                   403  endpoint, region, account or model endpoint not allowed
+    │   ├── NotFound                    404  unknown route or trajectory
+    │   ├── MethodNotAllowed            405
+    │   ├── AlreadyRunning              409  the same rollout is being played right now
+    │   └── BodyMismatch                409  the trajectory is known with another body
+    ├── AgentError                      the user's agent or its reward is at fault
+    │   ├── AgentUnavailable            503  the agent cannot be loaded
+    │   ├── AgentRaised                      the agent's function raised
+    │   ├── NeverSampled                     the agent ended without a single turn
+    │   ├── RewardError                      the reward is not a finite number in the agreed shape
+    │   └── ReplayMismatch                   the agent did not replay the way it ran before
+    ├── PolicyError                     the model, or the runtime that serves it
+    │   ├── SampleFailed                     a Sample failed; ``captured`` says what became of it
+    │   └── BadReply                         the reply is not a chat completion
+    ├── ToolError                       infrastructure behind a tool
+    │   └── ToolBroken
+    ├── DeadlineError                   a budget is spent
+    │   ├── OutOfTime                   504
+    │   └── BudgetSpent                      turns, tokens or tool calls
+    ├── TrainerError                    the trainer did not take the report
+    │   ├── ReportRefused                    a final no (409, 404, 400)
+    │   └── ReportUndelivered           503  not delivered yet; it will be tried again
+    └── PlatformError                   our own stack, or AWS under it
+        ├── ConfigurationError          503  a setting is missing or wrong
+        ├── Unavailable                 503  storage or dispatch did not answer
+        ├── Throttled                   429  too many rollouts at once
+        └── Abandoned                        the process that played the rollout died
+
+Each error names the boundary at fault and says in ``detail`` what to do about it. ``slug`` is stable:
+programs may match on it. Details never hold prompts, replies or instances.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+Boundary = Literal["caller", "agent", "policy", "tool", "deadline", "trainer", "platform"]
+Captured = Literal["no", "unknown", "yes"]
+
+
+class RolloutError(Exception):
+    """Base of the tree.
+
+    Args:
+        detail: what went wrong and what to do, in a sentence or two, free of content.
+        retry_after: seconds after which the same call may succeed, if waiting helps.
+        **facts: further fields for the problem document (JSON values only).
+    """
+
+    boundary: ClassVar[Boundary] = "platform"
+    slug: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+    status: ClassVar[int] = 500
+
+    def __init__(self, detail: str, *, retry_after: int | None = None, **facts: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after = retry_after
+        self.facts = facts
+
+    def document(self) -> dict[str, str]:
+        """The error as it is recorded and returned inside a failed rollout's result."""
+        return {
+            "type": f"urn:rollout:problem:{self.slug}",
+            "title": self.title,
+            "boundary": self.boundary,
+            "detail": self.detail,
+        }
+
+
+class RequestError(RolloutError):
+    boundary = "caller"
+    slug = "bad-request"
+    title = "The request cannot be served"
+    status = 400
+
+
+class MalformedRequest(RequestError):
+    slug = "malformed-json"
+    title = "The body is not valid JSON"
+
+
+class ContractViolation(RequestError):
+    """``errors`` in the facts is a list of ``{"field": "metadata.job_arn", "message": ...}``."""
+
+    slug = "contract-violation"
+    title = "The body is not a RolloutRequest"
+    status = 422
+
+
+class TooLarge(RequestError):
+    slug = "too-large"
+    title = "The body is too large"
+    status = 413
+
+
+class Untrusted(RequestError):
+    slug = "untrusted"
+    title = "This stack may not talk to what the request names"
+    status = 403
+
+
+class NotFound(RequestError):
+    slug = "not-found"
+    title = "Not found"
+    status = 404
+
+
+class MethodNotAllowed(RequestError):
+    slug = "method-not-allowed"
+    title = "Method not allowed"
+    status = 405
+
+
+class AlreadyRunning(RequestError):
+    slug = "already-running"
+    title = "This rollout is being played"
+    status = 409
+
+
+class BodyMismatch(RequestError):
+    slug = "body-mismatch"
+    title = "This trajectory was accepted with another body"
+    status = 409
+
+
+class AgentError(RolloutError):
+    boundary = "agent"
+    slug = "agent-error"
+    title = "The agent failed"
+
+
+class AgentUnavailable(AgentError):
+    slug = "agent-unavailable"
+    title = "The agent cannot be loaded"
+    status = 503
+
+
+class AgentRaised(AgentError):
+    slug = "agent-raised"
+    title = "The agent raised an exception"
+
+
+class NeverSampled(AgentError):
+    slug = "never-sampled"
+    title = "The agent never sampled the policy"
+
+
+class RewardError(AgentError):
+    slug = "bad-reward"
+    title = "The agent's reward cannot be sent"
+
+
+class ReplayMismatch(AgentError):
+    slug = "replay-mismatch"
+    title = "The agent did not replay the way it ran before"
+
+
+class PolicyError(RolloutError):
+    boundary = "policy"
+    slug = "policy-error"
+    title = "The policy failed"
+
+
+class SampleFailed(PolicyError):
+    """A Sample failed.
+
+    Args:
+        captured: ``no`` where the platform provably stored no turn, ``unknown`` otherwise.
+    """
+
+    slug = "sample-failed"
+    title = "Sampling the policy failed"
+
+    def __init__(self, detail: str, *, captured: Captured, retry_after: int | None = None) -> None:
+        super().__init__(detail, retry_after=retry_after)
+        self.captured: Captured = captured
+
+
+class BadReply(PolicyError):
+    slug = "bad-reply"
+    title = "The policy's reply is not a chat completion"
+
+
+class ToolError(RolloutError):
+    boundary = "tool"
+    slug = "tool-error"
+    title = "A tool's infrastructure failed"
+
+
+class ToolBroken(ToolError):
+    """Raise this in a tool when what is behind it is gone (not when it merely refuses)."""
+
+    slug = "tool-broken"
+
+
+class DeadlineError(RolloutError):
+    boundary = "deadline"
+    slug = "deadline"
+    title = "A budget of the rollout is spent"
+    status = 504
+
+
+class OutOfTime(DeadlineError):
+    slug = "out-of-time"
+    title = "The rollout ran out of time"
+
+
+class BudgetSpent(DeadlineError):
+    slug = "budget-spent"
+
+
+class TrainerError(RolloutError):
+    boundary = "trainer"
+    slug = "trainer-error"
+    title = "The trainer did not take the report"
+
+
+class ReportRefused(TrainerError):
+    slug = "report-refused"
+    title = "The trainer refused the report"
+
+
+class ReportUndelivered(TrainerError):
+    slug = "report-undelivered"
+    title = "The report is not delivered yet"
+    status = 503
+
+
+class PlatformError(RolloutError):
+    slug = "platform-error"
+    title = "The rollout endpoint failed"
+
+
+class ConfigurationError(PlatformError):
+    slug = "misconfigured"
+    title = "The rollout endpoint is misconfigured"
+    status = 503
+
+
+class Unavailable(PlatformError):
+    slug = "unavailable"
+    title = "A service behind the rollout endpoint did not answer"
+    status = 503
+
+
+class Throttled(PlatformError):
+    slug = "throttled"
+    title = "Too many rollouts at once"
+    status = 429
+
+
+class Abandoned(PlatformError):
+    slug = "abandoned"
+    title = "The process that played this rollout died"

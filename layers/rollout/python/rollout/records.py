@@ -1,0 +1,353 @@
+"""What is remembered: one DynamoDB row per rollout, one S3 object per trajectory.
+
+The row decides who may play a rollout. It is written under conditions: accepted once, taken over
+only when its lease is over and no turn can have been captured, and fenced by the attempt's number so
+that a process believed dead cannot overwrite its successor.
+
+States: ``running`` → ``scored`` (the ending is known, the report is not delivered) → ``ready`` or
+``failed``. Row keys and indexes are described in ``docs/records.md``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from rollout import clients
+from rollout.errors import AlreadyRunning, BodyMismatch, NotFound
+from rollout.run import Ending, Report, Rollout
+from rollout.settings import Settings
+from rollout.table import Row, Table, answering
+
+State = Literal["running", "scored", "ready", "failed"]
+# What is left to do with a rollout somebody asks for: play it, deliver the ending it has, settle it
+# because its process died while it sampled, or answer with what it came to.
+Verdict = Literal["play", "deliver", "settle", "answer"]
+
+# A step hands out thousands of rollouts of one job at once; one index partition takes 1,000 writes
+# a second, so a job is spread over several.
+SHARDS = 16
+# A row is at most 400 KB; what is larger stays in the S3 object only.
+_MAX_INLINE_JSON = 100_000
+_SCHEMA = 1
+# Stands for the job where a rollout belongs to none.
+EVALUATION = "evaluation"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A rollout as its row tells it."""
+
+    job_arn: str
+    trajectory_id: str
+    state: State
+    fingerprint: str
+    attempt: int
+    lease_until: float
+    sampling: bool
+    row: Row
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.state in ("ready", "failed")
+
+    @property
+    def replayable(self) -> bool:
+        """Whether it may be played again: it ended, or its process died, before any turn."""
+        if self.state == "failed":
+            return int(self.row.get("turns", 0)) == 0 and int(self.row.get("uncertain", 0)) == 0
+        return self.state == "running" and self.lease_until <= time.time() and not self.sampling
+
+    @property
+    def dead(self) -> bool:
+        """Whether its process died after it began to sample."""
+        return self.state == "running" and self.lease_until <= time.time() and self.sampling
+
+    def ending(self) -> Ending:
+        """The ending as it was scored; the output is missing where it was too large for the row."""
+        row = self.row
+        return Ending(
+            status="ready" if "rewards" in row else "failed",
+            rewards=json.loads(row["rewards"]) if "rewards" in row else None,
+            metrics=json.loads(row.get("metrics", "{}")),
+            output=json.loads(row.get("output", "null")),
+            error=json.loads(row["error"]) if "error" in row else None,
+            turns=int(row.get("turns", 0)),
+            uncertain=int(row.get("uncertain", 0)),
+            usage=json.loads(row.get("usage", "{}")),
+            seconds=float(row.get("seconds", 0)),
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """The body of ``GET /rollouts/{trajectory_id}``."""
+        row = self.row
+        summary: dict[str, Any] = {
+            "trajectory_id": self.trajectory_id,
+            "job_arn": self.job_arn,
+            "state": self.state,
+            "agent": row.get("agent"),
+            "group": row.get("group"),
+            "attempt": self.attempt,
+            "accepted_at": row.get("accepted_at"),
+            "ended_at": row.get("ended_at"),
+        }
+        if self.state != "running":
+            summary["result"] = self.ending().result(self.trajectory_id)
+            summary["report"] = json.loads(row.get("report", "null"))
+        return summary
+
+
+class Records:
+    """The rollouts this stack has accepted.
+
+    Args:
+        settings: names of table and bucket, retention, what content to keep.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._table = Table(settings)
+
+    def get(self, job_arn: str, trajectory_id: str) -> Record:
+        """A rollout's record.
+
+        Raises:
+            NotFound: it was never accepted, or its retention is over.
+        """
+        row = self._table.get(_pk(job_arn, trajectory_id), "rollout")
+        if row is None:
+            raise NotFound(
+                "No such rollout: it was never accepted here, or its retention is over. "
+                "Name its job with ?job_arn=…"
+            )
+        return _record(row)
+
+    def accept(self, rollout: Rollout, *, lease: float, door: str) -> tuple[Verdict, Hold]:
+        """Accept a rollout once, or say what is left to do with it.
+
+        Args:
+            lease: seconds after which a rollout that has not ended counts as dead.
+            door: which entry point it came through.
+
+        Returns:
+            What to do, and the hold on the row to do it with.
+
+        Raises:
+            AlreadyRunning: somebody plays it now.
+            BodyMismatch: the trajectory was accepted with another body.
+            Unavailable: the table did not answer; nothing is accepted.
+        """
+        row = self._new_row(rollout, lease=lease, door=door)
+        if self._table.put(row):
+            self._list_job(rollout)
+            return "play", self._hold(rollout, row)
+        known = self.get(rollout.destination.job_arn, rollout.destination.trajectory_id)
+        if known.fingerprint != rollout.fingerprint:
+            raise BodyMismatch(
+                "The trajectory was accepted before with another instance or other parameters; "
+                "a trajectory id names one rollout for good."
+            )
+        if known.replayable:
+            return "play", self._take_over(rollout, known, {**row, "attempt": known.attempt + 1})
+        if known.dead:
+            lost = {**known.row, "attempt": known.attempt + 1, "lease_until": row["lease_until"]}
+            return "settle", self._take_over(rollout, known, lost)
+        if known.state == "running":
+            left = max(1, min(30, round(known.lease_until - time.time())))
+            raise AlreadyRunning("This rollout is being played; ask again later.", retry_after=left)
+        return "deliver" if known.state == "scored" else "answer", self._hold(rollout, known.row)
+
+    def hold(self, rollout: Rollout, attempt: int) -> Hold:
+        """The hold of the process that plays a rollout's given attempt."""
+        return Hold(rollout, attempt, self._table, self._settings)
+
+    def _hold(self, rollout: Rollout, row: Row) -> Hold:
+        record = _record(row)
+        return Hold(rollout, record.attempt, self._table, self._settings, record)
+
+    def _take_over(self, rollout: Rollout, known: Record, row: Row) -> Hold:
+        """Write the next attempt's row, unless somebody else was quicker."""
+        if not self._table.put(row, only_if={"attempt": known.attempt, "state": known.state}):
+            raise AlreadyRunning("Another request has just taken this rollout.", retry_after=1)
+        return self._hold(rollout, row)
+
+    def _new_row(self, rollout: Rollout, *, lease: float, door: str) -> dict[str, Any]:
+        now = time.time()
+        where = rollout.destination
+        job = where.job_arn or EVALUATION
+        shard = hashlib.sha256(where.trajectory_id.encode()).digest()[0] % SHARDS
+        return {
+            "pk": _pk(where.job_arn, where.trajectory_id),
+            "sk": "rollout",
+            "job_arn": where.job_arn,
+            "trajectory_id": where.trajectory_id,
+            "state": "running",
+            "fingerprint": rollout.fingerprint,
+            "group": rollout.group,
+            "agent": self._settings.agent,
+            "door": door,
+            "attempt": 1,
+            "sampling": False,
+            "accepted_at": iso(now),
+            "lease_until": round(now + lease, 3),
+            "job_shard": f"{job}#{shard:x}",
+            "group_key": f"{job}#{rollout.group}",
+            "open_shard": f"open#{shard:x}",
+            "due_at": iso(now + lease),
+            "expires_at": self._expiry(),
+            "endpoint": where.endpoint,
+            "region": where.region,
+        }
+
+    def _list_job(self, rollout: Rollout) -> None:
+        """List the job once, so that jobs are found without a scan."""
+        job = rollout.destination.job_arn or EVALUATION
+        if job not in _listed:
+            row = {"pk": "jobs", "sk": job, "first_seen": iso(time.time())}
+            self._table.put({**row, "expires_at": self._expiry()})
+            _listed.add(job)
+
+    def _expiry(self) -> int:
+        return int(time.time()) + self._settings.retention_days * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """One process's hold on a row; its writes fail once another process has taken the row over.
+
+    Args:
+        rollout: whose row it is.
+        attempt: the fencing number.
+        known: the row as it was when the hold was taken, if it was read.
+    """
+
+    rollout: Rollout
+    attempt: int
+    table: Table
+    settings: Settings
+    known: Record | None = None
+
+    def sampling(self) -> None:
+        """Remember that the first Sample is about to go out: from here on a turn may be captured."""
+        self._change({"sampling": True}, state="running")
+
+    def scored(self, ending: Ending) -> None:
+        """Remember the ending in the row, then the trajectory in the bucket.
+
+        The row comes first: the reward must survive even where the bucket does not answer.
+        """
+        keep = self.settings.record_content == "full"
+        sets: dict[str, Any] = {
+            "state": "scored",
+            "turns": ending.turns,
+            "uncertain": ending.uncertain,
+            "seconds": ending.seconds,
+            "usage": json.dumps(ending.usage),
+            "metrics": _bounded(ending.metrics, "{}"),
+            # The report is due right away; the sweep looks for what stays here.
+            "due_at": iso(time.time() + 60),
+        }
+        if ending.rewards is not None:
+            sets |= {"rewards": json.dumps(ending.rewards), "reward": repr(ending.reward)}
+        if ending.error:
+            sets |= {"error": json.dumps(ending.error), "boundary": ending.error["boundary"]}
+        if keep:
+            sets |= {"output": _bounded(ending.output, "null"), "content": content_key(self.rollout)}
+        self._change(sets, state="running")
+        if keep:
+            self._store(ending)
+
+    def reported(self, ending: Ending, report: Report) -> None:
+        """Remember what became of the report; the rollout is terminal unless it is pending."""
+        told: dict[str, Any] = {"delivery": report.delivery, "at": iso(time.time())}
+        if report.detail:
+            told["detail"] = report.detail
+        sets: dict[str, Any] = {"report": json.dumps(told)}
+        if report.delivery == "pending":
+            self._change(sets, state="scored")
+            return
+        # A reward the trainer refused did not count: the rollout failed, whatever it scored.
+        refused = report.delivery == "refused"
+        sets |= {"state": "failed" if refused else ending.status, "ended_at": iso(time.time())}
+        if refused:
+            sets["boundary"] = "trainer"
+        self._change(sets, state="scored", removes=("open_shard", "due_at"))
+
+    def _change(self, sets: Row, *, state: State, removes: tuple[str, ...] = ()) -> None:
+        where = self.rollout.destination
+        mine = {"state": state, "attempt": self.attempt}
+        pk = _pk(where.job_arn, where.trajectory_id)
+        if not self.table.change(pk, "rollout", sets, removes=removes, only_if=mine):
+            raise AlreadyRunning(
+                "Another process has taken this rollout over; this one stops here.", retry_after=1
+            )
+
+    def _store(self, ending: Ending) -> None:
+        where = self.rollout.destination
+        document = {
+            "schema": _SCHEMA,
+            "job_arn": where.job_arn,
+            "trajectory_id": where.trajectory_id,
+            "group": self.rollout.group,
+            "agent": self.settings.agent,
+            "request": self.rollout.request.model_dump(),
+            "result": ending.result(where.trajectory_id),
+            "usage": ending.usage,
+            "seconds": ending.seconds,
+            "turns": ending.transcript,
+        }
+        body = gzip.compress(json.dumps(document).encode(), compresslevel=5)
+        bucket = clients.client("s3", self.settings.region, read_timeout=20, attempts=4)
+        answering(
+            lambda: bucket.put_object(
+                Bucket=self.settings.bucket,
+                Key=content_key(self.rollout),
+                Body=body,
+                ContentType="application/json",
+                ContentEncoding="gzip",
+            )
+        )
+
+
+_listed: set[str] = set()
+
+
+def content_key(rollout: Rollout) -> str:
+    """The S3 key of a rollout's trajectory."""
+    where = rollout.destination
+    job = where.job_arn.rsplit("/", 1)[-1] or EVALUATION
+    name = hashlib.sha256(f"{where.job_arn}\n{where.trajectory_id}".encode()).hexdigest()
+    return f"trajectories/{job}/{name}.json.gz"
+
+
+def _pk(job_arn: str, trajectory_id: str) -> str:
+    return f"rollout#{job_arn}#{trajectory_id}"
+
+
+def iso(when: float) -> str:
+    """Epoch seconds as ISO 8601 in UTC, with milliseconds."""
+    return datetime.fromtimestamp(when, UTC).isoformat(timespec="milliseconds")
+
+
+def _bounded(value: Any, otherwise: str) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _MAX_INLINE_JSON else otherwise
+
+
+def _record(row: Row) -> Record:
+    return Record(
+        job_arn=row["job_arn"],
+        trajectory_id=row["trajectory_id"],
+        state=row["state"],
+        fingerprint=row["fingerprint"],
+        attempt=int(row["attempt"]),
+        lease_until=float(row["lease_until"]),
+        sampling=bool(row["sampling"]),
+        row=row,
+    )

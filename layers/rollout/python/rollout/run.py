@@ -1,0 +1,375 @@
+"""One rollout from request to terminal report, with budgets and deadline. No AWS in here.
+
+The order is what keeps the promises: the ending is recorded before anything is reported, so a reward
+that was computed survives whatever dies next; CompleteRollout comes before UpdateReward, each
+repeated on its own; the terminal record is written last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import hashlib
+import inspect
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from threading import Thread
+from typing import Any, Literal, Protocol, cast
+
+from rollout.agent import Agent, as_outcome
+from rollout.contract import RolloutRequest
+from rollout.episode import Budget, Episode
+from rollout.errors import (
+    Abandoned,
+    AgentError,
+    AgentRaised,
+    ContractViolation,
+    NeverSampled,
+    OutOfTime,
+    ReportRefused,
+    ReportUndelivered,
+    RewardError,
+    RolloutError,
+)
+from rollout.feedback import Feedback, Status
+from rollout.policy import Policy
+from rollout.settings import RewardShape, Settings
+from rollout.steps import Steps
+from rollout.trust import Destination
+
+Delivery = Literal["delivered", "refused", "pending"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One accepted problem.
+
+    Args:
+        request: what arrived.
+        destination: where it may go, checked.
+        fingerprint: hash of the whole request; tells a repeat from another body.
+        group: hash of the instance; the rollouts of one job with the same hash are a group.
+    """
+
+    request: RolloutRequest
+    destination: Destination
+    fingerprint: str
+    group: str
+
+    @classmethod
+    def of(cls, request: RolloutRequest, destination: Destination) -> Rollout:
+        """Identify a checked request.
+
+        Raises:
+            ContractViolation: a number is out of range (1e999 is valid JSON and infinite).
+        """
+        group = _digest("instance", request.instance)
+        rest = request.model_dump(exclude={"instance"})
+        return cls(request, destination, _digest("request", [group, rest]), group[:16])
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a rollout ended, before anyone is told.
+
+    Args:
+        status: what the trainer is told.
+        rewards: one or one per turn; None where the status is ``failed``.
+        error: the failure, also where FailurePolicy completes the rollout with a reward.
+        turns: turns sampled and read.
+        uncertain: turns that may have been captured though their reply was lost.
+    """
+
+    status: Status
+    rewards: list[float] | None
+    metrics: dict[str, float] = field(default_factory=dict[str, float])
+    output: Any = None
+    error: dict[str, str] | None = None
+    turns: int = 0
+    uncertain: int = 0
+    usage: dict[str, int] = field(default_factory=dict[str, int])
+    seconds: float = 0.0
+    transcript: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+    @property
+    def reward(self) -> float | None:
+        """The rollout's reward as one number: the sum over its turns."""
+        return None if self.rewards is None else sum(self.rewards)
+
+    @property
+    def untouched(self) -> bool:
+        """Whether provably no turn was captured, so that the rollout may be played again."""
+        return self.turns == 0 and self.uncertain == 0
+
+    def result(self, trajectory_id: str) -> dict[str, Any]:
+        """The body of the answer to ``POST /rollout``."""
+        result: dict[str, Any] = {
+            "trajectory_id": trajectory_id,
+            "status": self.status,
+            "reward": self.reward,
+            "rewards": self.rewards,
+            "turns": self.turns,
+            "metrics": self.metrics,
+            "output": self.output,
+        }
+        if self.error:
+            result["error"] = self.error
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of the terminal report."""
+
+    delivery: Delivery
+    detail: str = ""
+
+
+class Ledger(Protocol):
+    """What ``run`` has remembered about the rollout it plays."""
+
+    def scored(self, ending: Ending) -> None:
+        """Remember the ending; from here on its reward survives."""
+        ...
+
+    def reported(self, ending: Ending, report: Report) -> None:
+        """Remember what became of the report; terminal unless it is pending."""
+        ...
+
+
+def run(
+    rollout: Rollout,
+    *,
+    agent: Agent,
+    policy: Policy,
+    steps: Steps,
+    feedback: Feedback | None,
+    ledger: Ledger,
+    settings: Settings,
+    deadline: float,
+) -> tuple[Ending, Report]:
+    """Play a rollout and report it.
+
+    Args:
+        deadline: epoch seconds by which the agent must have answered.
+
+    Returns:
+        The ending and what became of its report. Failures of agent, policy, tools and time are
+        endings, not exceptions.
+
+    Raises:
+        Unavailable: the records could not be written; the rollout can be taken up again.
+    """
+    played = steps.play(
+        lambda: asdict(
+            play(
+                rollout,
+                agent=agent,
+                policy=policy,
+                steps=steps,
+                settings=settings,
+                deadline=deadline,
+            )
+        )
+    )
+    ending = Ending(**played)
+    steps.once("scored", lambda: ledger.scored(ending))
+    return ending, report(ending, steps=steps, feedback=feedback, ledger=ledger)
+
+
+def report(
+    ending: Ending,
+    *,
+    steps: Steps,
+    feedback: Feedback | None,
+    ledger: Ledger,
+) -> Report:
+    """Tell the trainer how a rollout ended, and remember what came of it."""
+    outcome = Report("delivered")
+    try:
+        if feedback is not None:
+            steps.report("complete", lambda: feedback.complete(ending.status))
+            if ending.status == "ready" and ending.rewards is not None:
+                rewards = ending.rewards
+                steps.report("reward", lambda: feedback.reward(rewards))
+    except ReportRefused as error:
+        outcome = Report("refused", error.detail)
+    except ReportUndelivered as error:
+        outcome = Report("pending", error.detail)
+    steps.once("reported", lambda: ledger.reported(ending, outcome))
+    return outcome
+
+
+def play(
+    rollout: Rollout,
+    *,
+    agent: Agent,
+    policy: Policy,
+    steps: Steps,
+    settings: Settings,
+    deadline: float,
+) -> Ending:
+    """Run the agent on its episode until it answers, fails or runs out of time."""
+    began = time.time()
+    episode = Episode(
+        instance=rollout.request.instance,
+        trajectory_id=rollout.destination.trajectory_id,
+        policy=policy,
+        steps=steps,
+        budget=Budget(
+            turns=settings.max_turns,
+            tokens=settings.max_tokens,
+            tool_calls=settings.max_tool_calls,
+            deadline=deadline,
+        ),
+        params=rollout.request.inference_params,
+        model=rollout.request.model_name,
+    )
+    try:
+        value = _within(lambda: _call(agent, episode), deadline)
+        outcome = as_outcome(value, agent.name)
+        if episode.turns == 0:
+            raise NeverSampled(
+                f"Agent {agent.name} returned without sampling; a job that receives no sampling "
+                "request fails. Call episode.sample or episode.converse."
+            )
+        rewards = shape_rewards(outcome.reward, episode.turns, settings.reward_shape, agent.name)
+        metrics, output, error = dict(outcome.metrics), _output(outcome.output, agent.name), None
+    except RolloutError as failure:
+        rewards, metrics, output, error = None, {}, None, failure
+    finally:
+        # Whatever the agent left running must not sample a sealed trajectory.
+        episode.close()
+    if error is not None:
+        floor = settings.failure_policy.floor(error.boundary)
+        if floor is not None and episode.turns > 0:
+            rewards = shape_rewards(floor, episode.turns, settings.reward_shape, agent.name)
+    return Ending(
+        status="failed" if rewards is None else "ready",
+        rewards=rewards,
+        metrics={**episode.metrics, **metrics},
+        output=output,
+        error=error.document() if error else None,
+        turns=episode.turns,
+        uncertain=episode.maybe_captured,
+        usage=episode.usage(),
+        seconds=round(time.time() - began, 3),
+        transcript=[asdict(turn) for turn in episode.transcript],
+    )
+
+
+def shape_rewards(
+    reward: float | Sequence[float], turns: int, shape: RewardShape, name: str
+) -> list[float]:
+    """The list UpdateReward is sent.
+
+    Args:
+        reward: one number, or one per turn.
+        turns: captured turns.
+        shape: how one number is spread over several turns. The service documents one reward per
+            turn, a single value is widely used; hence the setting.
+        name: the agent's, for the message.
+
+    Raises:
+        RewardError: the list's length is neither 1 nor the number of turns.
+    """
+    if isinstance(reward, (int, float)):
+        if shape == "single":
+            return [float(reward)]
+        if shape == "every-turn":
+            return [float(reward)] * turns
+        return [0.0] * (turns - 1) + [float(reward)]
+    if len(reward) != turns:
+        raise RewardError(
+            f"Agent {name} returned {len(reward)} rewards for {turns} turns; "
+            "return one per turn, or a single number."
+        )
+    return list(reward)
+
+
+def _call(agent: Agent, episode: Episode) -> Any:
+    """Call the agent; every exception that is not ours becomes one that names the agent."""
+    try:
+        value = agent.function(episode)
+        if inspect.iscoroutine(value):
+            return asyncio.run(cast(Any, value))
+        return value
+    except RolloutError:
+        raise
+    except Exception as error:
+        frame = _last_frame(error)
+        raise AgentRaised(
+            f"Agent {agent.name} raised {type(error).__name__} at {frame}. The message is in no log; "
+            "rehearse the rollout locally to see it."
+        ) from error
+
+
+def _last_frame(error: BaseException) -> str:
+    import traceback
+
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
+
+
+def _within(function: Callable[[], Any], deadline: float) -> Any:
+    """Run a function on a thread of its own and wait for it until the deadline.
+
+    A thread because nothing else ends the wait for an agent that blocks: the report must go out in
+    time whatever the agent, a tool or the policy's server does. The thread cannot be killed; closing
+    the episode stops it at its next sample.
+
+    Raises:
+        OutOfTime: the function was not done by the deadline.
+    """
+    box: list[tuple[bool, Any]] = []
+
+    def work() -> None:
+        try:
+            box.append((True, function()))
+        except BaseException as error:  # noqa: BLE001 - carried over to the waiting thread
+            box.append((False, error))
+
+    context = contextvars.copy_context()
+    thread = Thread(target=context.run, args=(work,), name="agent", daemon=True)
+    thread.start()
+    thread.join(max(0.0, deadline - time.time()))
+    if not box:
+        raise OutOfTime("The agent had not answered when its time was over.")
+    done, value = box[0]
+    if not done:
+        raise value
+    return value
+
+
+def _output(value: Any, name: str) -> Any:
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise AgentError(
+            f"Agent {name} returned an output that cannot be written as JSON "
+            f"({type(error).__name__})."
+        ) from None
+    return value
+
+
+def _digest(what: str, value: Any) -> str:
+    """SHA-256 of a value's canonical JSON (sorted keys), 64 hexadecimal characters."""
+    try:
+        text = json.dumps(value, sort_keys=True, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        raise ContractViolation(f"The {what} holds a number that is out of range.") from None
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def abandoned() -> Ending:
+    """The ending of a rollout whose process died after it began to sample.
+
+    Failed whatever FailurePolicy says: a floor needs a turn that was captured for certain.
+    """
+    error = Abandoned(
+        "The process that played this rollout died after it had begun to sample; a second play "
+        "would mix two attempts in one trajectory."
+    )
+    return Ending(status="failed", rewards=None, error=error.document(), uncertain=1)

@@ -1,0 +1,97 @@
+"""How a side effect is made once.
+
+``run`` plays a rollout through this seam and does not know whether it runs inside a request or as a
+durable execution. Inline, an effect is simply made; the durable implementation records each one and
+hands the recorded value back when the rollout replays.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from rollout.errors import ReportUndelivered
+
+T = TypeVar("T")
+
+
+class Steps(Protocol):
+    """The side effects of one rollout."""
+
+    def play(self, body: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Run the agent's part once and return its ending (a JSON object).
+
+        Every ``turn`` and ``once`` happens inside ``body``.
+        """
+        ...
+
+    def turn(self, index: int, request: bytes, sample: Callable[[], bytes]) -> bytes:
+        """Sample turn ``index`` (from 0) at most once.
+
+        Args:
+            index: the turn's number.
+            request: the request's bytes, by which a replay that went another way is found out.
+            sample: sends the request.
+
+        Raises:
+            ReplayMismatch: the recorded turn was made by another request.
+            SampleFailed: from ``sample``, or because an earlier attempt was interrupted.
+        """
+        ...
+
+    def once(self, name: str, effect: Callable[[], Any]) -> Any:
+        """Make a side effect and return its value, which must be JSON."""
+        ...
+
+    def report(self, name: str, send: Callable[[], None]) -> None:
+        """Send a report; repeat it while it raises ReportUndelivered and time is left.
+
+        Raises:
+            ReportRefused: a final no from ``send``.
+            ReportUndelivered: time ran out first.
+        """
+        ...
+
+
+class InlineSteps:
+    """Steps inside a request: each effect is made right away and kept nowhere.
+
+    Args:
+        before_first_turn: called once before the first Sample goes out; records that from here on
+            nobody can say that no turn was captured.
+        report_deadline: epoch seconds until which a report is repeated.
+    """
+
+    def __init__(self, before_first_turn: Callable[[], None], report_deadline: float) -> None:
+        self._before_first_turn = before_first_turn
+        self._report_deadline = report_deadline
+        self._sampling = False
+
+    def play(self, body: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        return body()
+
+    def turn(self, index: int, request: bytes, sample: Callable[[], bytes]) -> bytes:
+        del index, request  # nothing replays here
+        if not self._sampling:
+            self._before_first_turn()
+            self._sampling = True
+        return sample()
+
+    def once(self, name: str, effect: Callable[[], Any]) -> Any:
+        del name
+        return effect()
+
+    def report(self, name: str, send: Callable[[], None]) -> None:
+        del name
+        longest = 0.2
+        while True:
+            try:
+                return send()
+            except ReportUndelivered as error:
+                pause = max(random.uniform(0, longest), error.retry_after or 0)  # noqa: S311 - jitter
+                if time.time() + pause >= self._report_deadline:
+                    raise
+                time.sleep(pause)
+                longest = min(longest * 2, 2.0)

@@ -1,0 +1,127 @@
+"""The DynamoDB table and its plumbing: keys, conditions, attribute values, errors.
+
+Every row has ``pk`` and ``sk``. Three indexes: ``by_job`` (a job's rollouts by time, spread over
+shards), ``by_group`` (the rollouts of one instance) and ``open`` (what has not ended, by when
+something is due; sparse).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rollout import clients
+from rollout.errors import Unavailable
+from rollout.settings import Settings
+
+Row = Mapping[str, Any]
+
+
+class Table:
+    """Reads and writes rows of plain Python scalars (text, numbers, booleans).
+
+    Args:
+        settings: the table's name and region.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._name = settings.table
+        self._region = settings.region
+
+    def get(self, pk: str, sk: str) -> Row | None:
+        """One row, read consistently; None if there is none."""
+        answer = answering(
+            lambda: self._client().get_item(
+                TableName=self._name, Key=_attributes({"pk": pk, "sk": sk}), ConsistentRead=True
+            )
+        )
+        return row_of(answer["Item"]) if "Item" in answer else None
+
+    def put(self, row: Row, *, only_if: Row | None = None) -> bool:
+        """Write a row if the one in place has these values (None: if there is none).
+
+        Returns:
+            False if the condition did not hold.
+        """
+        request: dict[str, Any] = {"TableName": self._name, "Item": _attributes(row)}
+        if only_if is None:
+            request["ConditionExpression"] = "attribute_not_exists(pk)"
+        else:
+            request |= _condition(only_if)
+        return answering(lambda: self._client().put_item(**request)) is not None
+
+    def change(self, pk: str, sk: str, sets: Row, *, removes: tuple[str, ...], only_if: Row) -> bool:
+        """Set and remove attributes of a row that has these values; False if it has not."""
+        request = _condition(only_if)
+        names, values = request["ExpressionAttributeNames"], request["ExpressionAttributeValues"]
+        assignments: list[str] = []
+        for index, (name, value) in enumerate(sets.items()):
+            names[f"#s{index}"], values[f":s{index}"] = name, _attribute(value)
+            assignments.append(f"#s{index} = :s{index}")
+        expression = "SET " + ", ".join(assignments)
+        for index, name in enumerate(removes):
+            names[f"#r{index}"] = name
+            expression += (" REMOVE " if index == 0 else ", ") + f"#r{index}"
+        answer = answering(
+            lambda: self._client().update_item(
+                TableName=self._name,
+                Key=_attributes({"pk": pk, "sk": sk}),
+                UpdateExpression=expression,
+                **request,
+            )
+        )
+        return answer is not None
+
+    def _client(self) -> Any:
+        return clients.client("dynamodb", self._region, read_timeout=5, attempts=4)
+
+
+def answering(call: Callable[[], Any]) -> Any:
+    """Make a storage call; None if its condition did not hold.
+
+    Raises:
+        Unavailable: storage refused or did not answer; by error code, free of content.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return call()
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code == "ConditionalCheckFailedException":
+            return None
+        raise Unavailable(f"Storage answered {code}.", retry_after=2) from None
+    except BotoCoreError as error:
+        raise Unavailable(f"Storage did not answer ({type(error).__name__}).", retry_after=2) from None
+
+
+def row_of(item: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """A DynamoDB item as plain Python values; numbers become floats."""
+    return {name: _value(attribute) for name, attribute in item.items()}
+
+
+def _condition(values: Row) -> dict[str, Any]:
+    return {
+        "ConditionExpression": " AND ".join(f"#c{i} = :c{i}" for i in range(len(values))),
+        "ExpressionAttributeNames": {f"#c{i}": name for i, name in enumerate(values)},
+        "ExpressionAttributeValues": {
+            f":c{i}": _attribute(value) for i, value in enumerate(values.values())
+        },
+    }
+
+
+def _attributes(row: Row) -> dict[str, Any]:
+    return {name: _attribute(value) for name, value in row.items()}
+
+
+def _attribute(value: Any) -> dict[str, Any]:
+    if isinstance(value, bool):
+        return {"BOOL": value}
+    if isinstance(value, (int, float)):
+        return {"N": repr(value)}
+    return {"S": value}
+
+
+def _value(attribute: Mapping[str, Any]) -> Any:
+    (kind, value), *_ = attribute.items()
+    return float(value) if kind == "N" else value

@@ -1,0 +1,159 @@
+"""May we talk to this host, account, region and endpoint?
+
+The request names the host that our credentials are sent to, so the rule is an exact match against
+hosts this module builds itself or the operator listed; nothing is matched by suffix or pattern.
+Job Runtime host: botocore's endpoint rule set for ``sagemakerjobruntime``
+(``job-runtime.sagemaker.{region}.api.aws``); a stage label as in ``sagemaker.train.rft.feedback``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from rollout.contract import RolloutMetadata, RolloutRequest
+from rollout.errors import Untrusted
+from rollout.settings import Settings
+
+# Source: shape JobArn of the botocore service model; boto3 itself does not check it.
+_JOB_ARN = re.compile(
+    r"arn:(?P<partition>aws[a-z\-]*):sagemaker:(?P<region>[a-z0-9\-]*):(?P<account>[0-9]{12})"
+    r":job/[a-zA-Z0-9_\-]+/[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"
+)
+_TRAJECTORY_ID = re.compile(r"[A-Za-z0-9._:/-]{1,256}")
+_MODEL_ENDPOINT = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+_LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\]):[0-9]{1,5}")
+_DNS_SUFFIX = {"aws": "api.aws", "aws-cn": "api.amazonwebservices.com.cn", "aws-us-gov": "api.aws"}
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a rollout's turns are sampled and its report goes, after every check passed.
+
+    ``job_arn`` and ``endpoint`` are empty for an evaluation: a rollout on a hosted model endpoint
+    that belongs to no job, whose report goes nowhere.
+    """
+
+    job_arn: str
+    trajectory_id: str
+    endpoint: str
+    region: str
+    model_endpoint: str
+
+
+def job_runtime_endpoint(region: str, *, stage: str = "", partition: str = "aws") -> str:
+    """The Job Runtime's URL in a region.
+
+    Args:
+        region: e.g. ``us-west-2``.
+        stage: a non-production stage's label, empty for production.
+        partition: the ARN's partition.
+    """
+    label = f"{stage}." if stage else ""
+    suffix = _DNS_SUFFIX.get(partition, "api.aws")
+    return f"https://job-runtime.{label}sagemaker.{region}.{suffix}"
+
+
+def check(request: RolloutRequest, settings: Settings) -> Destination:
+    """Decide where this rollout may go.
+
+    Raises:
+        Untrusted: naming the field at fault and the setting that would allow it.
+    """
+    metadata = request.metadata
+    model_endpoint = _check_model_endpoint(request.model_endpoint, settings)
+    if model_endpoint and not metadata.job_arn:
+        _check_trajectory_id(metadata.trajectory_id)
+        return Destination("", metadata.trajectory_id, "", settings.region, model_endpoint)
+    return replace(check_metadata(metadata, settings), model_endpoint=model_endpoint)
+
+
+def check_metadata(metadata: RolloutMetadata, settings: Settings) -> Destination:
+    """Decide whether a job's trajectory may be sampled and reported at the endpoint it names.
+
+    Raises:
+        Untrusted: naming the field at fault and the setting that would allow it.
+    """
+    _check_trajectory_id(metadata.trajectory_id)
+    region, partition = _check_job(metadata, settings)
+    endpoint = _check_endpoint(metadata.endpoint, region, partition, settings)
+    return Destination(metadata.job_arn, metadata.trajectory_id, endpoint, region, "")
+
+
+def _check_trajectory_id(trajectory_id: str) -> None:
+    if not _TRAJECTORY_ID.fullmatch(trajectory_id):
+        raise Untrusted(
+            "metadata.trajectory_id must be 1 to 256 characters of A-Z a-z 0-9 . _ : / -",
+            field="metadata.trajectory_id",
+        )
+
+
+def _check_model_endpoint(name: str | None, settings: Settings) -> str:
+    if not name:
+        return ""
+    if not _MODEL_ENDPOINT.fullmatch(name) or name not in settings.allowed_model_endpoints:
+        raise Untrusted(
+            "model_endpoint is not one of ROLLOUT_ALLOWED_MODEL_ENDPOINTS.", field="model_endpoint"
+        )
+    return name
+
+
+def _check_job(metadata: RolloutMetadata, settings: Settings) -> tuple[str, str]:
+    """Check ARN, account and region; return the job's region and partition."""
+    field = "metadata.job_arn"
+    match = _JOB_ARN.fullmatch(metadata.job_arn)
+    if not match or len(metadata.job_arn) > 256:
+        raise Untrusted("metadata.job_arn is not the ARN of a SageMaker job.", field=field)
+    if match["account"] != settings.account_id:
+        raise Untrusted(
+            "metadata.job_arn belongs to another account; this stack serves only the account of "
+            "ROLLOUT_ACCOUNT_ID.",
+            field=field,
+        )
+    region = match["region"]
+    if region not in settings.allowed_regions:
+        raise Untrusted(
+            "The region of metadata.job_arn is not one of ROLLOUT_ALLOWED_REGIONS.", field=field
+        )
+    # The contract's default for an absent region is us-west-2, wherever the job runs: only a region
+    # that was really sent is held against the ARN's.
+    if "region" in metadata.model_fields_set and metadata.region != region:
+        raise Untrusted(
+            "metadata.region and the region of metadata.job_arn differ.", field="metadata.region"
+        )
+    return region, match["partition"]
+
+
+def _check_endpoint(url: str, region: str, partition: str, settings: Settings) -> str:
+    """Return the endpoint if it is exactly one we may send credentials to."""
+    known = {job_runtime_endpoint(region, partition=partition)}
+    if settings.stage:
+        known.add(job_runtime_endpoint(region, stage=settings.stage, partition=partition))
+    for entry in settings.allowed_endpoints:
+        known.add(entry if _LOOPBACK.fullmatch(entry) else f"https://{entry}")
+    # One trailing slash is what URL builders add; anything else must match to the letter. Comparing
+    # whole strings leaves no parser to disagree with the HTTP client's.
+    candidate = url.removesuffix("/")
+    if candidate in known:
+        return candidate
+    raise Untrusted(_why_not(url, region), field="metadata.endpoint")
+
+
+def _why_not(url: str, region: str) -> str:
+    """The most helpful reason for an endpoint that matched nothing."""
+    try:
+        parts = urlsplit(url)
+        plain = parts.scheme == "https" and not (
+            parts.username or parts.port or parts.path.strip("/") or parts.query or parts.fragment
+        )
+    except ValueError:
+        plain = False
+    if not plain:
+        return (
+            "metadata.endpoint must be https://HOST with no user, port, path, query or fragment."
+        )
+    return (
+        f"metadata.endpoint is not the Job Runtime of the job's region {region}, nor a host in "
+        "ROLLOUT_ALLOWED_ENDPOINTS."
+    )
