@@ -58,3 +58,8 @@ def _client(
     return boto3.client(  # pyright: ignore[reportUnknownMemberType] - boto3 has no types
         service, region_name=region, endpoint_url=endpoint or None, config=config
     )
+
+
+def forget() -> None:
+    """Drop the clients; for a process that turns to another stack."""
+    _client.cache_clear()

@@ -318,6 +318,11 @@ class Hold:
 _listed: set[str] = set()
 
 
+def forget() -> None:
+    """Drop what this process remembers of the table; for one that turns to another stack."""
+    _listed.clear()
+
+
 def content_key(rollout: Rollout) -> str:
     """The S3 key of a rollout's trajectory."""
     where = rollout.destination

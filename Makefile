@@ -1,0 +1,83 @@
+# One command runs the main job (make run), one passes the tests (make test). make help lists the rest.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONPATH := $(CURDIR):$(CURDIR)/layers/rollout/python:$(CURDIR)/functions/rollout
+# Real data for the tests; see the README.
+export ROLLOUT_DATA ?= $(abspath ../shared/data)
+UV := .tools/uv/bin/uv
+SAM := .tools/sam/bin/sam
+PORT ?= 3000
+LIMIT ?= 12
+GROUP_SIZE ?= 4
+ARCHITECTURE ?= arm64
+
+help: ## list what can be made
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/ready ## play sample problems through POST /rollout, then serve (PORT= LIMIT= GROUP_SIZE= DATA= ONCE=1)
+	python -m local run --port $(PORT) --limit $(LIMIT) --group-size $(GROUP_SIZE) \
+	  $(if $(DATA),--data "$(DATA)") $(if $(ONCE),--once)
+
+test: setup lint build ## set everything up and pass every test
+	@python -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 13) else f"the tests need Python 3.13, the Lambda runtime; found {v}")'
+	@test -d "$(ROLLOUT_DATA)/gsm8k" || { echo "ROLLOUT_DATA=$(ROLLOUT_DATA) has no gsm8k folder; see the README"; exit 1; }
+	python -m pytest
+
+lint: .venv/ready ## ruff and strict types
+	ruff check .
+	ruff format --check .
+	pyright
+
+format: .venv/ready ## apply ruff's fixes and format
+	ruff check --fix .
+	ruff format .
+
+setup: .venv/ready .tools/sam/ready .tools/emulator/ready ## install everything, pinned and hashed
+
+build: .venv/ready .tools/sam/ready ## sam build for both architectures, into .aws-sam/
+	$(SAM) build --build-dir .aws-sam/arm64 --parameter-overrides Architecture=arm64
+	$(SAM) build --build-dir .aws-sam/x86_64 --parameter-overrides Architecture=x86_64
+
+layer-size: build ## unzipped and zipped size of both layers
+	@for layer in DependenciesArm64 RolloutLayer; do \
+	  dir=$$(ls -d .aws-sam/arm64/$$layer); \
+	  printf '%-20s %6s KB unzipped, %6s KB zipped\n' $$layer $$(du -sk --apparent-size $$dir | cut -f1) \
+	    $$(( $$(cd $$dir && tar c . | gzip -9 | wc -c) / 1024 )); done
+
+bench: setup build ## cold and warm measurements beside the peers
+	python benchmarks/cold.py
+	python benchmarks/warm.py
+
+lock: .tools/uv/ready ## recompile every lock from its .in file
+	cd $(CURDIR) && compile="$(UV) pip compile -q --upgrade --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header" && \
+	$$compile --python-version 3.13 layers/dependencies/requirements.in -o layers/dependencies/requirements.txt && \
+	for name in uv sam emulator; do $$compile --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done && \
+	$$compile --python-version 3.11 -c layers/dependencies/requirements.txt requirements/dev.in -o requirements/dev.txt
+
+clean: ## remove what the build and the tests left
+	rm -rf .aws-sam .cache .pytest_cache .ruff_cache .hypothesis
+
+.tools/uv/ready: requirements/uv.txt
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	python3 -m venv --clear .tools/uv
+	.tools/uv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+# Python 3.13 is Lambda's; make run also works on what is there.
+.venv/ready: requirements/dev.txt .tools/uv/ready
+	@python=$$(command -v python3.13 2>/dev/null | xargs -r -I{} sh -c '{} -V >/dev/null 2>&1 && echo {}' || true); \
+	for found in $$(ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.13*/bin/python3.13 2>/dev/null); do python=$${python:-$$found}; done; \
+	python=$${python:-$$($(UV) python find 3.13 2>/dev/null || true)}; \
+	if [ -z "$$python" ]; then $(UV) python install -q 3.13 2>/dev/null && python=$$($(UV) python find 3.13) || python=$$(command -v python3); fi; \
+	echo "using $$python"; $(UV) venv -q --clear --seed --python "$$python" .venv
+	VIRTUAL_ENV=.venv $(UV) pip install -q --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.tools/sam/ready .tools/emulator/ready: .tools/%/ready: requirements/%.txt .venv/ready
+	$(UV) venv -q --clear --python .venv/bin/python .tools/$*
+	VIRTUAL_ENV=.tools/$* $(UV) pip install -q --require-hashes -r requirements/$*.txt
+	@touch $@
+
+.PHONY: help run test lint format setup build layer-size bench lock clean

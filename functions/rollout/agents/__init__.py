@@ -1,0 +1,1 @@
+"""Your agents: one file each, named by ROLLOUT_AGENT=agents.FILE:FUNCTION."""

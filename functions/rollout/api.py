@@ -1,0 +1,99 @@
+"""The HTTP door: ``POST /rollout``, ``GET /health``, ``GET /rollouts/{trajectory_id}``."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Any
+from urllib.parse import unquote
+
+from aws_lambda_powertools.event_handler.api_gateway import APIGatewayRestResolver, Response
+
+from rollout import telemetry
+from rollout.agent import load_agent
+from rollout.contract import parse_rollout
+from rollout.errors import MalformedRequest, MethodNotAllowed, NotFound, RolloutError, TooLarge
+from rollout.inline import play_inline
+from rollout.problem import CONTENT_TYPE, problem
+from rollout.records import Records
+from rollout.settings import settings
+
+app = APIGatewayRestResolver()
+_METHODS = {"/rollout": "POST", "/health": "GET"}
+
+
+@app.get("/health")
+def health() -> Response[str]:
+    """Healthy when the configuration holds and the agent loads; otherwise the reasons."""
+    load_agent(settings().agent)
+    return _json({"status": "healthy"})
+
+
+@app.post("/rollout")
+def rollout() -> Response[str]:
+    """Play one rollout and answer with its result."""
+    request = parse_rollout(_body())
+    played = play_inline(request, settings(), app.lambda_context.get_remaining_time_in_millis() / 1000)
+    telemetry.ended(played)
+    return _json(played.answer())
+
+
+@app.get("/rollouts/<trajectory_id>")
+def state(trajectory_id: str) -> Response[str]:
+    """The state of a rollout; its job is named by ``?job_arn=``."""
+    job_arn = app.current_event.query_string_parameters.get("job_arn", "")
+    return _json(Records(settings()).get(job_arn, unquote(trajectory_id)).summary())
+
+
+@app.not_found
+def unknown(_: Exception) -> Response[str]:
+    """A route we do not have, or a method it does not take."""
+    path = app.current_event.path
+    allowed = "GET" if path.startswith("/rollouts/") else _METHODS.get(path)
+    if allowed is None:
+        return failed(NotFound("There is POST /rollout, GET /health and GET /rollouts/{trajectory_id}."))
+    response = failed(MethodNotAllowed(f"{path.split('/')[1]} takes {allowed}."))
+    response.headers["Allow"] = allowed
+    return response
+
+
+@app.exception_handler(RolloutError)
+def failed(error: RolloutError) -> Response[str]:
+    """Every error of ours, as a problem document."""
+    telemetry.refused(error)
+    status, headers, body = problem(error)
+    return Response(status, CONTENT_TYPE, body, dict(headers))
+
+
+@app.exception_handler(Exception)
+def crashed(error: Exception) -> Response[str]:
+    """A bug of ours: logged by type and place, answered without content."""
+    telemetry.crashed(error)
+    return failed(RolloutError("An unexpected error; the log has its type and place."))
+
+
+def _body() -> bytes:
+    """The raw body, size-checked before anything parses it."""
+    event = app.current_event
+    text = event.body or ""
+    limit = settings().max_body_bytes
+    if len(text) > limit * (4 / 3 if event.is_base64_encoded else 1):
+        raise TooLarge(f"The body is larger than {limit} bytes.")
+    try:
+        data = base64.b64decode(text, validate=True) if event.is_base64_encoded else text.encode()
+    except (binascii.Error, UnicodeEncodeError, ValueError):
+        raise MalformedRequest("The body is not UTF-8 text, or not the base64 it claims to be.") from None
+    if len(data) > limit:
+        raise TooLarge(f"The body is larger than {limit} bytes.")
+    return data
+
+
+def _json(body: dict[str, Any]) -> Response[str]:
+    return Response(200, "application/json", json.dumps(body, ensure_ascii=False))
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Answer one API Gateway REST proxy event."""
+    telemetry.begin(context)
+    return app.resolve(event, context)

@@ -1,0 +1,1 @@
+"""The laptop: everything the stack needs, without AWS and without Docker."""

@@ -1,0 +1,124 @@
+"""``python -m local run``: start the stack on this machine, play sample problems, keep serving."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from agents import calculator
+from local.play import PlayedRow, play_groups, read_rows, statistics_of
+from local.simulator import SampleRequest
+from local.stack import JOB_ARN, LocalStack
+
+_SAMPLES = Path(__file__).resolve().parent / "samples" / "word_problems.jsonl"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code (1 when a rollout failed)."""
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="play sample problems through POST /rollout, then serve")
+    run.add_argument("--port", type=int, default=3000, help="port of the local API (default 3000)")
+    run.add_argument("--once", action="store_true", help="exit after the sample problems")
+    run.add_argument("--data", type=Path, default=_SAMPLES, help="JSONL with question and answer")
+    run.add_argument("--limit", type=int, default=12, help="rows to play (default 12)")
+    run.add_argument("--group-size", type=int, default=4, help="rollouts per row (default 4)")
+    run.add_argument("--skill", type=float, default=0.75, help="share of rollouts played right")
+    options = parser.parse_args(arguments)
+    return _run(options, Console())
+
+
+def mixed_policy(skill: float) -> Any:
+    """A scripted policy that plays gold in a share of the rollouts and guesses in the others.
+
+    Which ones is decided by the trajectory id, so that a rollout keeps to one script.
+    """
+
+    def policy(asked: SampleRequest) -> dict[str, Any]:
+        good = zlib.crc32(asked.trajectory_id.encode()) % 1000 < skill * 1000
+        script = calculator.gold if good else calculator.poor
+        return script(asked.instance, asked.messages)
+
+    return policy
+
+
+def _run(options: argparse.Namespace, console: Console) -> int:
+    try:
+        rows = read_rows(options.data, options.limit)
+    except (OSError, ValueError) as error:
+        console.print(f"[red]Cannot read the dataset:[/red] {error}")
+        return 2
+    try:
+        stack = LocalStack(mixed_policy(options.skill), port=options.port)
+    except OSError as error:
+        console.print(f"[red]Port {options.port} cannot be used[/red] ({error}); try PORT=3001.")
+        return 2
+    with stack:
+        played = _play(stack, rows, options.group_size, console)
+        _show(played, console)
+        if not options.once:
+            _serve(stack, rows[0], console)
+    return 1 if any(row.http_status != 200 or row.reward is None for row in played) else 0
+
+
+def _play(
+    stack: LocalStack, rows: list[dict[str, Any]], group_size: int, console: Console
+) -> list[PlayedRow]:
+    columns = (
+        TextColumn("rollouts"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    played: list[PlayedRow] = []
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("", total=len(rows) * group_size)
+        for row in play_groups(stack, rows, group_size):
+            played.append(row)
+            progress.advance(bar)
+    return sorted(played, key=lambda row: row.trajectory_id)
+
+
+def _show(played: list[PlayedRow], console: Console) -> None:
+    table = Table("trajectory", "status", "turns", "reward", "seconds")
+    for row in played:
+        result = row.result
+        reward = "" if row.reward is None else f"{row.reward:.2f}"
+        status = str(result.get("status") if row.http_status == 200 else row.http_status)
+        turns = str(result.get("turns", ""))
+        table.add_row(row.trajectory_id, status, turns, reward, f"{row.seconds:.3f}")
+    console.print(table)
+    for name, value in statistics_of(played).items():
+        text = f"{value:.3f}" if isinstance(value, float) else str(value)
+        console.print(f"{name.replace('_', ' '):>22}  {text}", highlight=False)
+
+
+def _serve(stack: LocalStack, instance: dict[str, Any], console: Console) -> None:
+    trajectory_id = f"try-{int(time.time())}"
+    body = json.dumps(stack.request(trajectory_id, instance))
+    path = Path(f"/tmp/{trajectory_id}.json")  # noqa: S108 - a sample body for the curl line below
+    path.write_text(body)
+    console.print(f"\nAPI         {stack.url}  (GET /health, POST /rollout)", highlight=False)
+    console.print(f"Job Runtime {stack.simulator.url}  (simulated; job {JOB_ARN})", highlight=False)
+    console.print(f"Try:        curl -s {stack.url}/rollout -d @{path}", highlight=False, soft_wrap=True)
+    console.print("Ctrl-C stops.")
+    stop = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stop.set())
+    stop.wait()
+    path.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""Plays groups of rollouts through the real door, as a trainer would, and sums them up."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from local.stack import LocalStack
+
+
+@dataclass(frozen=True)
+class PlayedRow:
+    """One rollout as the trainer saw it; ``problem`` where the door answered with an error."""
+
+    group: int
+    trajectory_id: str
+    http_status: int
+    result: dict[str, Any]
+    seconds: float
+
+    @property
+    def reward(self) -> float | None:
+        """The reward, None where there is none."""
+        return self.result.get("reward")
+
+
+def read_rows(path: Path, limit: int) -> list[dict[str, Any]]:
+    """The first rows of a JSONL dataset, GSM8K's as published for example.
+
+    Raises:
+        ValueError: naming the line that is not a JSON object.
+    """
+    rows: list[dict[str, Any]] = []
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if len(rows) == limit:
+                break
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError:
+                row = None
+            if not isinstance(row, dict):
+                raise ValueError(f"{path}:{number} is not a JSON object")
+            rows.append(row)
+    return rows
+
+
+def play_groups(
+    stack: LocalStack, rows: Sequence[dict[str, Any]], group_size: int, concurrency: int = 16
+) -> Iterator[PlayedRow]:
+    """Play every row as a group of rollouts; yields each as it ends."""
+    run = f"{int(time.time()):x}"
+    with (
+        httpx.Client(timeout=60, limits=httpx.Limits(max_connections=concurrency)) as http,
+        ThreadPoolExecutor(concurrency) as pool,
+    ):
+
+        def one(group: int, member: int, row: dict[str, Any]) -> PlayedRow:
+            trajectory_id = f"{run}-{group:04d}-{member}"
+            body = stack.request(trajectory_id, row)
+            began = time.monotonic()
+            answer = http.post(f"{stack.url}/rollout", json=body)
+            seconds = time.monotonic() - began
+            return PlayedRow(group, trajectory_id, answer.status_code, answer.json(), seconds)
+
+        waiting = [
+            pool.submit(one, group, member, row)
+            for group, row in enumerate(rows)
+            for member in range(group_size)
+        ]
+        for done in as_completed(waiting):
+            yield done.result()
+
+
+def statistics_of(played: Sequence[PlayedRow]) -> dict[str, Any]:
+    """Reward statistics over all rollouts and over their groups."""
+    rewards = [row.reward for row in played if row.reward is not None]
+    groups: dict[int, list[float]] = defaultdict(list)
+    for row in played:
+        if row.reward is not None:
+            groups[row.group].append(row.reward)
+    flat = sum(len(set(values)) == 1 for values in groups.values() if len(values) > 1)
+    return {
+        "rollouts": len(played),
+        "failed": len(played) - len(rewards),
+        "mean_reward": statistics.fmean(rewards) if rewards else None,
+        "reward_stdev": statistics.pstdev(rewards) if rewards else None,
+        "groups": len(groups),
+        "groups_without_spread": flat,
+        "mean_turns": statistics.fmean([r.result.get("turns", 0) for r in played]) if played else 0,
+        "median_seconds": statistics.median([r.seconds for r in played]) if played else 0,
+    }

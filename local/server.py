@@ -1,0 +1,73 @@
+"""An ASGI application served by uvicorn on a thread of its own."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+
+class _Protocol(H11Protocol):
+    """Hands the transport to the application, which may want to drop a connection on purpose."""
+
+    def connection_made(self, transport: Any) -> None:
+        self.app_state = {**self.app_state, "transport": transport}
+        super().connection_made(transport)
+
+
+class Server:
+    """Serves an application on loopback until it is stopped.
+
+    Args:
+        app: the ASGI application.
+        port: 0 picks a free one.
+    """
+
+    def __init__(self, app: Any, port: int = 0) -> None:
+        self._socket = socket.create_server(("127.0.0.1", port), backlog=2048)
+        self.port: int = self._socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        config = uvicorn.Config(
+            app,
+            http=_Protocol,
+            log_level="error",
+            access_log=False,
+            lifespan="off",
+            timeout_keep_alive=75,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True
+        )
+
+    def start(self) -> Self:
+        """Start serving; returns once connections are accepted."""
+        self._thread.start()
+        while not self._server.started:
+            if not self._thread.is_alive():
+                raise RuntimeError("the local server did not start")
+            time.sleep(0.005)
+        return self
+
+    def stop(self) -> None:
+        """Stop serving and close every connection."""
+        self._server.should_exit = True
+        self._server.force_exit = True
+        self._thread.join(timeout=5)
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()

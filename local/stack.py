@@ -1,0 +1,139 @@
+"""The whole stack on a laptop: simulator, DynamoDB and S3 (moto), environment, local gateway."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from moto.server import ThreadedMotoServer
+
+from local.faults import FaultScript
+from local.gateway import Gateway
+from local.server import Server
+from local.simulator import JobRuntimeSimulator, Policy
+from local.template import table_properties
+
+ACCOUNT = "123456789012"
+REGION = "us-west-2"
+TABLE, BUCKET = "rollouts", "trajectories-local"
+JOB_ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:job/AgentRFT/local"
+
+_ROOT = Path(__file__).resolve().parent.parent
+HANDLERS = _ROOT / "functions" / "rollout"
+
+
+class LocalStack:
+    """Starts everything, points the environment at it, and stops it again.
+
+    Args:
+        policy: what the simulated trainer's model says.
+        agent: ``module:function``.
+        faults: what goes wrong in the Job Runtime.
+        port: of the local gateway; 0 picks a free one.
+        environ: further settings, as the template's parameters would set them.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        agent: str = "agents.calculator:calculator",
+        faults: FaultScript | None = None,
+        port: int = 0,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.simulator = JobRuntimeSimulator(policy, faults)
+        self._moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        self._agent = agent
+        self._port = port
+        self._more = dict(environ or {})
+        self._before: dict[str, str] = {}
+        self._open = ExitStack()
+        self.url = ""
+        self.aws_url = ""
+
+    def __enter__(self) -> Self:
+        self._open.enter_context(self.simulator)
+        self._moto.start()
+        self._open.callback(self._moto.stop)
+        host, port = self._moto.get_host_and_port()
+        self.aws_url = f"http://{host}:{port}"
+        self._before = dict(os.environ)
+        os.environ.update(self.environ())
+        self._open.callback(self._restore)
+        _forget()
+        self._create()
+        api = importlib.import_module("api")
+        server = Server(Gateway(api.handler), self._port)
+        self._open.enter_context(server)
+        self.url = server.url
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    def environ(self) -> dict[str, str]:
+        """The environment a function of the stack runs in."""
+        return {
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_ENDPOINT_URL_DYNAMODB": self.aws_url,
+            "AWS_ENDPOINT_URL_S3": self.aws_url,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "POWERTOOLS_LOG_LEVEL": "CRITICAL",
+            "ROLLOUT_AGENT": self._agent,
+            "ROLLOUT_TABLE": TABLE,
+            "ROLLOUT_BUCKET": BUCKET,
+            "ROLLOUT_ACCOUNT_ID": ACCOUNT,
+            "ROLLOUT_ALLOWED_ENDPOINTS": self.simulator.url,
+            **self._more,
+        }
+
+    def request(self, trajectory_id: str, instance: dict[str, Any]) -> dict[str, Any]:
+        """Hand out a problem and return the body of ``POST /rollout`` for it."""
+        self.simulator.hand_out(JOB_ARN, trajectory_id, instance)
+        return {
+            "instance": instance,
+            "metadata": {
+                "job_arn": JOB_ARN,
+                "trajectory_id": trajectory_id,
+                "endpoint": self.simulator.url,
+                "region": REGION,
+            },
+            "inference_params": {"temperature": 1.0, "max_tokens": 1024, "top_p": 1.0},
+        }
+
+    def _create(self) -> None:
+        from rollout import clients
+
+        dynamodb = clients.client("dynamodb", REGION)
+        dynamodb.create_table(TableName=TABLE, **table_properties())
+        clients.client("s3", REGION).create_bucket(
+            Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION}
+        )
+
+    def _restore(self) -> None:
+        os.environ.clear()
+        os.environ.update(self._before)
+        _forget()
+
+
+def _forget() -> None:
+    """Settings and clients are kept for a process's life; another stack is another life."""
+    from rollout import clients, records, settings
+
+    settings.settings.cache_clear()
+    clients.forget()
+    records.forget()
