@@ -111,7 +111,9 @@ def _serve(stack: LocalStack, instance: dict[str, Any], console: Console) -> Non
     path.write_text(body)
     console.print(f"\nAPI         {stack.url}  (GET /health, POST /rollout)", highlight=False)
     console.print(f"Job Runtime {stack.simulator.url}  (simulated; job {JOB_ARN})", highlight=False)
-    console.print(f"Try:        curl -s {stack.url}/rollout -d @{path}", highlight=False, soft_wrap=True)
+    console.print(
+        f"Try:        curl -s {stack.url}/rollout -d @{path}", highlight=False, soft_wrap=True
+    )
     console.print("Ctrl-C stops.")
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import importlib.util
+import threading
 import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -96,22 +99,35 @@ def proxy_event(
 
 
 class Gateway:
-    """An ASGI application that invokes one Lambda handler for every request.
+    """An ASGI application that invokes a Lambda handler for every request.
 
     Args:
-        handler: the real handler.
-        concurrency: invocations at once.
+        environment: makes one execution environment's handler. As in Lambda, an environment takes
+            one invocation at a time; each thread here is an environment.
+        concurrency: environments at most.
         timeout: the function's own limit, seconds.
     """
 
-    def __init__(self, handler: Handler, *, concurrency: int = 64, timeout: float = 30.0) -> None:
-        self._handler = handler
+    def __init__(
+        self,
+        environment: Callable[[], Handler],
+        *,
+        concurrency: int = 64,
+        timeout: float = 30.0,
+    ) -> None:
+        self._environments = threading.local()
+        self._environment = environment
         self._timeout = timeout
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="lambda")
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         response = await self._answer(Request(scope, receive))
         await response(scope, receive, send)
+
+    def _invoke(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+        if not hasattr(self._environments, "handler"):
+            self._environments.handler = self._environment()
+        return self._environments.handler(event, context)
 
     async def _answer(self, request: Request) -> Response:
         body = await request.body()
@@ -126,7 +142,7 @@ class Gateway:
         )
         context = LambdaContext(timeout=self._timeout)
         loop = asyncio.get_running_loop()
-        invocation = loop.run_in_executor(self._pool, self._handler, event, context)
+        invocation = loop.run_in_executor(self._pool, self._invoke, event, context)
         try:
             answer = await asyncio.wait_for(invocation, _INTEGRATION_TIMEOUT)
         except TimeoutError:
@@ -134,6 +150,20 @@ class Gateway:
         except Exception:  # noqa: BLE001 - whatever a handler raises, API Gateway answers 502
             return JSONResponse({"message": "Internal server error"}, 502)
         return _response(answer)
+
+
+def environment_of(source: Path, function: str = "handler") -> Callable[[], Handler]:
+    """Makes environments of a handler's file: each executes the module anew, as a cold start does."""
+
+    def environment() -> Handler:
+        spec = importlib.util.spec_from_file_location(source.stem, source)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{source} cannot be imported")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return getattr(module, function)
+
+    return environment
 
 
 def _response(answer: Any) -> Response:

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -115,7 +115,7 @@ class JobRuntimeSimulator:
         self.server = Server(_dropping(Starlette(routes=routes)), port)
         self.url = self.server.url
 
-    def __enter__(self) -> JobRuntimeSimulator:
+    def __enter__(self) -> Self:
         self.server.start()
         return self
 
@@ -138,7 +138,9 @@ class JobRuntimeSimulator:
         operation = operations()[request.method, request.url.path]
         try:
             if not _CREDENTIAL.fullmatch(request.headers.get("authorization", "")):
-                raise ServiceError("AccessDeniedException", "The request is not signed for sagemaker.")
+                raise ServiceError(
+                    "AccessDeniedException", "The request is not signed for sagemaker."
+                )
             values = read_input(operation, request.headers, await request.body())
             trajectory = self._trajectories.get((values["JobArn"], values["TrajectoryId"]))
             if trajectory is None:
@@ -179,16 +181,12 @@ class JobRuntimeSimulator:
         completion = said if "choices" in said else complete(asked, said)
         if trajectory.state != "open":  # sealed while the model was thinking
             raise ServiceError("ValidationException", f"The trajectory is {trajectory.state}.")
-        trajectory.turns.append(
-            CapturedTurn(body, completion, dict(request.headers), time.time())
-        )
+        trajectory.turns.append(CapturedTurn(body, completion, dict(request.headers), time.time()))
         if operation == "Sample":
             return JSONResponse(completion)
         return StreamingResponse(_events(completion), media_type="text/event-stream")
 
-    def _report(
-        self, trajectory: Trajectory, operation: str, values: dict[str, Any]
-    ) -> Response:
+    def _report(self, trajectory: Trajectory, operation: str, values: dict[str, Any]) -> Response:
         payload = values.get("Status", "ready") if "Rewards" not in values else values["Rewards"]
         token = values.get("ClientToken")
         status = 200

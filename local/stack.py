@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -13,7 +12,7 @@ from typing import Any, Self
 from moto.server import ThreadedMotoServer
 
 from local.faults import FaultScript
-from local.gateway import Gateway
+from local.gateway import Gateway, environment_of
 from local.server import Server
 from local.simulator import JobRuntimeSimulator, Policy
 from local.template import table_properties
@@ -68,8 +67,7 @@ class LocalStack:
         self._open.callback(self._restore)
         _forget()
         self._create()
-        api = importlib.import_module("api")
-        server = Server(Gateway(api.handler), self._port)
+        server = Server(Gateway(environment_of(HANDLERS / "api.py")), self._port)
         self._open.enter_context(server)
         self.url = server.url
         return self

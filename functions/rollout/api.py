@@ -24,42 +24,46 @@ _METHODS = {"/rollout": "POST", "/health": "GET"}
 
 
 @app.get("/health")
-def health() -> Response[str]:
+def health() -> Response[Any]:
     """Healthy when the configuration holds and the agent loads; otherwise the reasons."""
     load_agent(settings().agent)
     return _json({"status": "healthy"})
 
 
 @app.post("/rollout")
-def rollout() -> Response[str]:
+def rollout() -> Response[Any]:
     """Play one rollout and answer with its result."""
     request = parse_rollout(_body())
-    played = play_inline(request, settings(), app.lambda_context.get_remaining_time_in_millis() / 1000)
+    played = play_inline(
+        request, settings(), app.lambda_context.get_remaining_time_in_millis() / 1000
+    )
     telemetry.ended(played)
     return _json(played.answer())
 
 
 @app.get("/rollouts/<trajectory_id>")
-def state(trajectory_id: str) -> Response[str]:
+def state(trajectory_id: str) -> Response[Any]:
     """The state of a rollout; its job is named by ``?job_arn=``."""
     job_arn = app.current_event.query_string_parameters.get("job_arn", "")
     return _json(Records(settings()).get(job_arn, unquote(trajectory_id)).summary())
 
 
-@app.not_found
-def unknown(_: Exception) -> Response[str]:
+@app.not_found  # pyright: ignore[reportUnknownMemberType] - the decorator has no types
+def unknown(_: Exception) -> Response[Any]:
     """A route we do not have, or a method it does not take."""
     path = app.current_event.path
     allowed = "GET" if path.startswith("/rollouts/") else _METHODS.get(path)
     if allowed is None:
-        return failed(NotFound("There is POST /rollout, GET /health and GET /rollouts/{trajectory_id}."))
+        return failed(
+            NotFound("There is POST /rollout, GET /health and GET /rollouts/{trajectory_id}.")
+        )
     response = failed(MethodNotAllowed(f"{path.split('/')[1]} takes {allowed}."))
     response.headers["Allow"] = allowed
     return response
 
 
 @app.exception_handler(RolloutError)
-def failed(error: RolloutError) -> Response[str]:
+def failed(error: RolloutError) -> Response[Any]:
     """Every error of ours, as a problem document."""
     telemetry.refused(error)
     status, headers, body = problem(error)
@@ -67,7 +71,7 @@ def failed(error: RolloutError) -> Response[str]:
 
 
 @app.exception_handler(Exception)
-def crashed(error: Exception) -> Response[str]:
+def crashed(error: Exception) -> Response[Any]:
     """A bug of ours: logged by type and place, answered without content."""
     telemetry.crashed(error)
     return failed(RolloutError("An unexpected error; the log has its type and place."))
@@ -83,13 +87,15 @@ def _body() -> bytes:
     try:
         data = base64.b64decode(text, validate=True) if event.is_base64_encoded else text.encode()
     except (binascii.Error, UnicodeEncodeError, ValueError):
-        raise MalformedRequest("The body is not UTF-8 text, or not the base64 it claims to be.") from None
+        raise MalformedRequest(
+            "The body is not UTF-8 text, or not the base64 it claims to be."
+        ) from None
     if len(data) > limit:
         raise TooLarge(f"The body is larger than {limit} bytes.")
     return data
 
 
-def _json(body: dict[str, Any]) -> Response[str]:
+def _json(body: dict[str, Any]) -> Response[Any]:
     return Response(200, "application/json", json.dumps(body, ensure_ascii=False))
 
 

@@ -22,25 +22,37 @@ SYSTEM = (
     "End your last message with a line '#### ' followed by the number alone."
 )
 
+_LONGEST = 200
 _NUMBER = re.compile(r"-?\$?\d[\d,]*(?:\.\d+)?|-?\.\d+")
-_OPERATORS: dict[type[ast.AST], Callable[..., Fraction]] = {
+
+
+def _divide(left: Fraction, right: Fraction) -> Fraction:
+    return left / right
+
+
+def _floor_divide(left: Fraction, right: Fraction) -> Fraction:
+    return Fraction(left // right)
+
+
+_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: lambda a, b: Fraction(a // b),
+    ast.Div: _divide,
+    ast.FloorDiv: _floor_divide,
     ast.Mod: operator.mod,
     ast.USub: operator.neg,
     ast.UAdd: operator.pos,
 }
-_LONGEST = 200
 
 
 @agent
 def calculator(episode: Episode) -> Outcome:
     """Answer a word problem with a calculator tool; 1.0 if the number is right."""
     if not isinstance(episode.instance.get("question"), str):
-        raise AgentError("The instance has no 'question' text; GSM8K rows have question and answer.")
+        raise AgentError(
+            "The instance has no 'question' text; GSM8K rows have question and answer."
+        )
     expected = number_in(str(episode.instance.get("answer", "")))
     if expected is None:
         raise AgentError("The instance's 'answer' holds no number to compare with.")

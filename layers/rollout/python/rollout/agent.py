@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, cast, overload
 
 from rollout.errors import AgentUnavailable, RewardError
 
@@ -81,7 +81,8 @@ def load_agent(path: str) -> Agent:
         )
     module = _import(module_name, path)
     function = getattr(module, function_name, None)
-    marked = sorted(name for name, value in vars(module).items() if _options(value) is not None)
+    members = cast("dict[str, Any]", vars(module))
+    marked = sorted(name for name, value in members.items() if _options(value) is not None)
     if function is None:
         hint = f"it has {', '.join(marked)}" if marked else "no function in it is marked @agent"
         raise AgentUnavailable(
@@ -151,15 +152,16 @@ def as_outcome(value: Any, name: str) -> Outcome:
         checked: float | list[float] = [_number(item, f"{name} (per turn)") for item in reward]
     else:
         checked = _number(reward, name)
-    metrics = {str(key): _number(item, name, what="metric") for key, item in outcome.metrics.items()}
+    metrics = {
+        str(key): _number(item, name, what="metric") for key, item in outcome.metrics.items()
+    }
     return Outcome(checked, metrics, outcome.output)
 
 
 def _number(value: Any, name: str, *, what: str = "reward") -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise RewardError(
-            f"Agent {name} returned a {what} of type {type(value).__name__}; "
-            "return a finite float."
+            f"Agent {name} returned a {what} of type {type(value).__name__}; return a finite float."
         )
     try:
         number = float(value)

@@ -39,9 +39,7 @@ def client(
 
 
 @lru_cache(maxsize=64)
-def _client(
-    service: str, region: str, endpoint: str, read_timeout: float, attempts: int
-) -> Any:
+def _client(service: str, region: str, endpoint: str, read_timeout: float, attempts: int) -> Any:
     import boto3
     from botocore.config import Config
 
@@ -55,9 +53,10 @@ def _client(
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    return boto3.client(  # pyright: ignore[reportUnknownMemberType] - boto3 has no types
+    made: Any = boto3.client(
         service, region_name=region, endpoint_url=endpoint or None, config=config
     )
+    return made
 
 
 def forget() -> None:

@@ -109,7 +109,10 @@ def validate_rollout(document: Any) -> RolloutRequest:
         # include_input=False: the offending value may be a prompt.
         found = error.errors(include_url=False, include_context=False, include_input=False)
         errors = [
-            {"field": ".".join(str(part) for part in item["loc"]) or "(body)", "message": item["msg"]}
+            {
+                "field": ".".join(str(part) for part in item["loc"]) or "(body)",
+                "message": item["msg"],
+            }
             for item in found[:20]
         ]
         first = errors[0]

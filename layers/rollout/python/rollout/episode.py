@@ -68,22 +68,21 @@ class Reply:
             return content
         if not isinstance(content, list):
             return ""
-        parts = cast(list[Any], content)
-        return "".join(str(p.get("text", "")) for p in parts if isinstance(p, dict))
+        parts = [cast("dict[str, Any]", p) for p in cast("list[Any]", content) if isinstance(p, dict)]
+        return "".join(str(p.get("text", "")) for p in parts)
 
     @property
     def tool_calls(self) -> list[ToolCall]:
         """The tool calls the policy made; whatever is misshapen in one reads as empty text."""
         calls = self.message.get("tool_calls")
         found: list[ToolCall] = []
-        for call in cast(list[Any], calls) if isinstance(calls, list) else []:
-            call = cast(dict[str, Any], call) if isinstance(call, dict) else {}
-            function = call.get("function")
-            function = cast(dict[str, Any], function) if isinstance(function, dict) else {}
+        for call in cast("list[Any]", calls) if isinstance(calls, list) else []:
+            known = _object(call)
+            function = _object(known.get("function"))
             arguments = function.get("arguments", "")
             found.append(
                 ToolCall(
-                    id=str(call.get("id") or ""),
+                    id=str(known.get("id") or ""),
                     name=str(function.get("name") or ""),
                     arguments=arguments if isinstance(arguments, str) else json.dumps(arguments),
                 )
@@ -336,6 +335,10 @@ class Episode:
         self.metrics[metric] = self.metrics.get(metric, 0) + 1
 
 
+def _object(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
 def _encode(message: Message) -> str:
     try:
         text = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -369,7 +372,7 @@ def _reply(data: bytes) -> Reply:
         raise BadReply("The policy's reply is not valid JSON.") from None
     except (KeyError, IndexError, TypeError):
         raise BadReply("The policy's reply has no choices[0].message.") from None
-    message = {"role": "assistant", **cast(Message, message)}
+    message = {"role": "assistant", **cast("Message", message)}
     return Reply(message, str(choice.get("finish_reason") or ""), _usage(raw), raw)
 
 
@@ -377,4 +380,4 @@ def _usage(raw: dict[str, Any]) -> dict[str, int]:
     usage = raw.get("usage")
     if not isinstance(usage, dict):
         return {}
-    return {k: v for k, v in cast(dict[str, Any], usage).items() if type(v) is int and v >= 0}
+    return {k: v for k, v in cast("dict[str, Any]", usage).items() if type(v) is int and v >= 0}

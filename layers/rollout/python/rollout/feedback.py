@@ -177,7 +177,9 @@ class RolloutFeedbackClient:
     def update_reward(self, reward: float | Sequence[float]) -> None:
         """Send one reward or one per turn; raises RewardError, ReportRefused, ReportUndelivered."""
         checked = as_outcome(reward, "RolloutFeedbackClient.update_reward").reward
-        rewards = [checked] if isinstance(checked, float) else list(cast(Sequence[float], checked))
+        rewards = (
+            [checked] if isinstance(checked, float) else list(cast("Sequence[float]", checked))
+        )
         self._deliver("reward", lambda: self._feedback.reward(rewards))
 
     def report_complete(self, reward: float | Sequence[float]) -> None:

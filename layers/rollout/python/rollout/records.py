@@ -258,7 +258,10 @@ class Hold:
         if ending.error:
             sets |= {"error": json.dumps(ending.error), "boundary": ending.error["boundary"]}
         if keep:
-            sets |= {"output": _bounded(ending.output, "null"), "content": content_key(self.rollout)}
+            sets |= {
+                "output": _bounded(ending.output, "null"),
+                "content": content_key(self.rollout),
+            }
         self._change(sets, state="running")
         if keep:
             self._store(ending)

@@ -294,7 +294,7 @@ def _call(agent: Agent, episode: Episode) -> Any:
     try:
         value = agent.function(episode)
         if inspect.iscoroutine(value):
-            return asyncio.run(cast(Any, value))
+            return asyncio.run(cast("Any", value))
         return value
     except RolloutError:
         raise

@@ -104,7 +104,7 @@ class _Reader:
             value = convert(raw)
         except ValueError:
             raise ConfigurationError(f"{name} must be a number, not {raw!r}.") from None
-        if not low <= cast(float, value) <= high:
+        if not low <= cast("float", value) <= high:
             raise ConfigurationError(f"{name} must be between {low:g} and {high:g}, not {raw}.")
         return value
 
@@ -126,7 +126,7 @@ def parse_failure_policy(text: str, name: str = "ROLLOUT_FAILURE_POLICY") -> Fai
         key, equals, action = part.partition("=")
         if not equals:
             key, action = "", part
-        boundaries = POLICY_BOUNDARIES if not key else (cast(PolicyBoundary, key.strip()),)
+        boundaries = POLICY_BOUNDARIES if not key else (cast("PolicyBoundary", key.strip()),)
         if boundaries[0] not in POLICY_BOUNDARIES:
             raise ConfigurationError(
                 f"{name}: unknown boundary {key!r}; use one of {', '.join(POLICY_BOUNDARIES)}."
@@ -186,11 +186,11 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         max_body_bytes=read.number("ROLLOUT_MAX_BODY_BYTES", 5_000_000, int, 1_000, 6_000_000),
         failure_policy=parse_failure_policy(read.text("ROLLOUT_FAILURE_POLICY", "report-failed")),
         reward_shape=cast(
-            RewardShape,
+            "RewardShape",
             read.choice("ROLLOUT_REWARD_SHAPE", ("single", "last-turn", "every-turn")),
         ),
         record_content=cast(
-            RecordContent, read.choice("ROLLOUT_RECORD_CONTENT", ("full", "numbers"))
+            "RecordContent", read.choice("ROLLOUT_RECORD_CONTENT", ("full", "numbers"))
         ),
         retention_days=read.number("ROLLOUT_RETENTION_DAYS", 30, int, 1, 3_650),
         worker=read.text("ROLLOUT_WORKER", ""),

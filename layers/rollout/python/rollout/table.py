@@ -50,7 +50,9 @@ class Table:
             request |= _condition(only_if)
         return answering(lambda: self._client().put_item(**request)) is not None
 
-    def change(self, pk: str, sk: str, sets: Row, *, removes: tuple[str, ...], only_if: Row) -> bool:
+    def change(
+        self, pk: str, sk: str, sets: Row, *, removes: tuple[str, ...], only_if: Row
+    ) -> bool:
         """Set and remove attributes of a row that has these values; False if it has not."""
         request = _condition(only_if)
         names, values = request["ExpressionAttributeNames"], request["ExpressionAttributeValues"]
@@ -87,12 +89,15 @@ def answering(call: Callable[[], Any]) -> Any:
     try:
         return call()
     except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
+        answer: Any = error.response
+        code = str(answer.get("Error", {}).get("Code", ""))
         if code == "ConditionalCheckFailedException":
             return None
         raise Unavailable(f"Storage answered {code}.", retry_after=2) from None
     except BotoCoreError as error:
-        raise Unavailable(f"Storage did not answer ({type(error).__name__}).", retry_after=2) from None
+        raise Unavailable(
+            f"Storage did not answer ({type(error).__name__}).", retry_after=2
+        ) from None
 
 
 def row_of(item: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

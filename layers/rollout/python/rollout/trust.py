@@ -150,9 +150,7 @@ def _why_not(url: str, region: str) -> str:
     except ValueError:
         plain = False
     if not plain:
-        return (
-            "metadata.endpoint must be https://HOST with no user, port, path, query or fragment."
-        )
+        return "metadata.endpoint must be https://HOST with no user, port, path, query or fragment."
     return (
         f"metadata.endpoint is not the Job Runtime of the job's region {region}, nor a host in "
         "ROLLOUT_ALLOWED_ENDPOINTS."
