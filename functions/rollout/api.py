@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from typing import Any
 from urllib.parse import unquote
@@ -12,8 +10,8 @@ from aws_lambda_powertools.event_handler.api_gateway import APIGatewayRestResolv
 
 from rollout import telemetry
 from rollout.agent import load_agent
-from rollout.contract import parse_rollout
-from rollout.errors import MalformedRequest, MethodNotAllowed, NotFound, RolloutError, TooLarge
+from rollout.contract import parse_rollout, read_body
+from rollout.errors import MethodNotAllowed, NotFound, RolloutError
 from rollout.inline import play_inline
 from rollout.problem import CONTENT_TYPE, problem
 from rollout.records import Records
@@ -33,7 +31,9 @@ def health() -> Response[Any]:
 @app.post("/rollout")
 def rollout() -> Response[Any]:
     """Play one rollout and answer with its result."""
-    request = parse_rollout(_body())
+    event = app.current_event
+    body = read_body(event.body, event.is_base64_encoded, settings().max_body_bytes)
+    request = parse_rollout(body)
     played = play_inline(
         request, settings(), app.lambda_context.get_remaining_time_in_millis() / 1000
     )
@@ -75,24 +75,6 @@ def crashed(error: Exception) -> Response[Any]:
     """A bug of ours: logged by type and place, answered without content."""
     telemetry.crashed(error)
     return failed(RolloutError("An unexpected error; the log has its type and place."))
-
-
-def _body() -> bytes:
-    """The raw body, size-checked before anything parses it."""
-    event = app.current_event
-    text = event.body or ""
-    limit = settings().max_body_bytes
-    if len(text) > limit * (4 / 3 if event.is_base64_encoded else 1):
-        raise TooLarge(f"The body is larger than {limit} bytes.")
-    try:
-        data = base64.b64decode(text, validate=True) if event.is_base64_encoded else text.encode()
-    except (binascii.Error, UnicodeEncodeError, ValueError):
-        raise MalformedRequest(
-            "The body is not UTF-8 text, or not the base64 it claims to be."
-        ) from None
-    if len(data) > limit:
-        raise TooLarge(f"The body is larger than {limit} bytes.")
-    return data
 
 
 def _json(body: dict[str, Any]) -> Response[Any]:

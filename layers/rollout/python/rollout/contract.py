@@ -7,12 +7,13 @@ Unknown fields are ignored, as the platform's own models ignore them.
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import jiter
 from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
-from rollout.errors import ContractViolation, MalformedRequest
+from rollout.errors import ContractViolation, MalformedRequest, TooLarge
 
 
 class RolloutMetadata(BaseModel):
@@ -63,6 +64,32 @@ class RolloutRequest(BaseModel):
         description="A hosted SageMaker endpoint to sample from instead of the job's policy",
         validation_alias=AliasChoices("model_endpoint", "modelEndpoint"),
     )
+
+
+def read_body(body: str | None, encoded: bool | None, limit: int) -> bytes:  # noqa: FBT001 - the event's flag
+    """The raw bytes of an event's body, size-checked before anything parses them.
+
+    Args:
+        body: as the event carries it.
+        encoded: the event's ``isBase64Encoded``.
+        limit: bytes at most.
+
+    Raises:
+        TooLarge: more than ``limit`` bytes.
+        MalformedRequest: not UTF-8 text, or not the base64 it claims to be.
+    """
+    text = body or ""
+    if len(text) > (limit * 4 // 3 + 4 if encoded else limit):
+        raise TooLarge(f"The body is larger than {limit} bytes.")
+    try:
+        data = base64.b64decode(text, validate=True) if encoded else text.encode()
+    except ValueError:
+        raise MalformedRequest(
+            "The body is not UTF-8 text, or not the base64 it claims to be."
+        ) from None
+    if len(data) > limit:
+        raise TooLarge(f"The body is larger than {limit} bytes.")
+    return data
 
 
 def parse_json(data: bytes) -> Any:

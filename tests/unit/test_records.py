@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from dataclasses import replace
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from local.template import table_properties
+from rollout import clients, records
+from rollout.errors import AlreadyRunning, BodyMismatch, NotFound
+from rollout.records import Records
+from rollout.run import Ending, Report
+from tests.conftest import ENVIRON, JOB_ARN, REGION, make_rollout, make_settings
+
+READY = Ending(status="ready", rewards=[0.5], output={"x": 1}, turns=2, transcript=[{"messages": []}])
+
+
+@pytest.fixture
+def store(monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    with mock_aws():
+        clients.forget()
+        records.forget()
+        boto3.client("dynamodb", REGION).create_table(
+            TableName=ENVIRON["ROLLOUT_TABLE"], **table_properties()
+        )
+        boto3.client("s3", REGION).create_bucket(
+            Bucket=ENVIRON["ROLLOUT_BUCKET"],
+            CreateBucketConfiguration={"LocationConstraint": REGION},
+        )
+        yield Records(make_settings())
+    clients.forget()
+
+
+def accept(store, lease=60.0, **body):
+    return store.accept(make_rollout(**body), lease=lease, door="api")
+
+
+def test_a_rollout_is_accepted_once(store):
+    assert accept(store)[0] == "play"
+    with pytest.raises(AlreadyRunning) as caught:
+        accept(store)
+    assert 1 <= caught.value.retry_after <= 30
+
+
+def test_another_body_is_refused(store):
+    accept(store)
+    with pytest.raises(BodyMismatch):
+        accept(store, instance={"question": "other"})
+
+
+def test_the_ending_is_answered_from_the_row_and_kept_in_the_bucket(store):
+    _, hold = accept(store)
+    hold.sampling()
+    hold.scored(READY)
+    verdict, again = accept(store)
+    assert verdict == "deliver"
+    again.reported(READY, Report("delivered"))
+    verdict, known = accept(store)
+    assert verdict == "answer"
+    assert known.known.ending() == replace(READY, transcript=[])
+    key = known.known.row["content"]
+    body = boto3.client("s3", REGION).get_object(Bucket="trajectories", Key=key)["Body"].read()
+    document = json.loads(gzip.decompress(body))
+    assert document["result"]["reward"] == 0.5
+    assert document["turns"] == [{"messages": []}]
+
+
+def test_nothing_but_numbers_is_kept_where_privacy_asks_for_it(store):
+    private = Records(make_settings(record_content="numbers"))
+    _, hold = private.accept(make_rollout(), lease=60, door="api")
+    hold.scored(READY)
+    row = private.get(JOB_ARN, "t-1").row
+    assert "output" not in row
+    assert "content" not in row
+    assert "Contents" not in boto3.client("s3", REGION).list_objects_v2(Bucket="trajectories")
+
+
+def test_a_failure_before_any_turn_is_played_again_and_one_after_is_not(store):
+    _, hold = accept(store)
+    failed = Ending(status="failed", rewards=None, error={"boundary": "policy"})
+    hold.scored(failed)
+    hold.reported(failed, Report("delivered"))
+    verdict, second = accept(store)
+    assert (verdict, second.attempt) == ("play", 2)
+    touched = replace(failed, uncertain=1)
+    second.scored(touched)
+    second.reported(touched, Report("delivered"))
+    assert accept(store)[0] == "answer"
+
+
+def test_a_dead_rollout_is_played_again_only_if_it_had_not_begun_to_sample(store):
+    accept(store, lease=-1, trajectory_id="untouched")
+    assert accept(store, trajectory_id="untouched")[0] == "play"
+    _, hold = accept(store, lease=-1, trajectory_id="sampling")
+    hold.sampling()
+    verdict, settling = accept(store, trajectory_id="sampling")
+    assert (verdict, settling.attempt) == ("settle", 2)
+
+
+def test_a_process_believed_dead_cannot_write_any_more(store):
+    _, zombie = accept(store, lease=-1)
+    accept(store)
+    with pytest.raises(AlreadyRunning):
+        zombie.sampling()
+    with pytest.raises(AlreadyRunning):
+        zombie.scored(READY)
+
+
+def test_a_refused_report_makes_the_rollout_failed(store):
+    _, hold = accept(store)
+    hold.scored(READY)
+    hold.reported(READY, Report("refused", "409"))
+    record = store.get(JOB_ARN, "t-1")
+    assert record.state == "failed"
+    assert record.row["boundary"] == "trainer"
+
+
+def test_open_rollouts_are_indexed_and_ended_ones_are_not(store):
+    _, hold = accept(store)
+    assert _open(store) == 1
+    hold.scored(READY)
+    assert _open(store) == 1
+    hold.reported(READY, Report("delivered"))
+    assert _open(store) == 0
+
+
+def test_an_unknown_rollout(store):
+    with pytest.raises(NotFound):
+        store.get(JOB_ARN, "never")
+
+
+def test_the_row_expires(store):
+    accept(store)
+    expires = store.get(JOB_ARN, "t-1").row["expires_at"]
+    assert expires == pytest.approx(time.time() + 30 * 86_400, abs=60)
+
+
+def _open(store) -> int:
+    rows = boto3.client("dynamodb", REGION).scan(TableName="rollouts", IndexName="open")["Items"]
+    return len(rows)

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from rollout.errors import ConfigurationError
+from rollout.settings import parse_failure_policy, read_settings
+from tests.conftest import ENVIRON, make_settings
+
+
+def test_defaults():
+    settings = make_settings()
+    assert settings.inline_budget == 25
+    assert settings.allowed_regions == {"us-west-2"}
+    assert settings.failure_policy.floor("agent") is None
+
+
+@pytest.mark.parametrize("name", ["ROLLOUT_TABLE", "ROLLOUT_BUCKET", "ROLLOUT_ACCOUNT_ID"])
+def test_a_missing_variable_is_named(name):
+    with pytest.raises(ConfigurationError, match=name):
+        read_settings({k: v for k, v in ENVIRON.items() if k != name})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("inline_budget", "soon"),
+        ("inline_budget", "871"),
+        ("inline_budget", "nan"),
+        ("max_turns", "0"),
+        ("max_turns", "1001"),
+        ("reward_shape", "both"),
+        ("failure_policy", "agent=floor:nan"),
+        ("failure_policy", "agent=zero"),
+        ("failure_policy", "agnet=floor:0"),
+        ("report_margin", "25"),
+    ],
+)
+def test_a_wrong_value_is_named(name, value):
+    with pytest.raises(ConfigurationError, match=f"ROLLOUT_{name.upper()}"):
+        make_settings(**{name: value})
+
+
+def test_failure_policy_by_boundary():
+    policy = parse_failure_policy("floor:0,tool=report-failed,deadline=floor:-0.5")
+    assert policy.floor("agent") == 0
+    assert policy.floor("tool") is None
+    assert policy.floor("deadline") == -0.5
+    assert policy.floor("caller") is None
