@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,7 +20,6 @@ from local.template import table_properties
 
 ACCOUNT = "123456789012"
 REGION = "us-west-2"
-TABLE, BUCKET = "rollouts", "trajectories-local"
 JOB_ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:job/AgentRFT/local"
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -48,6 +48,9 @@ class LocalStack:
     ) -> None:
         self.simulator = JobRuntimeSimulator(policy, faults)
         self._moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        # moto keeps one state for the whole process; a stack of its own has names of its own.
+        self.table = f"rollouts-{uuid.uuid4().hex[:12]}"
+        self.bucket = f"trajectories-{uuid.uuid4().hex[:12]}"
         self._agent = agent
         self._port = port
         self._more = dict(environ or {})
@@ -92,8 +95,8 @@ class LocalStack:
             "AWS_EC2_METADATA_DISABLED": "true",
             "POWERTOOLS_LOG_LEVEL": "CRITICAL",
             "ROLLOUT_AGENT": self._agent,
-            "ROLLOUT_TABLE": TABLE,
-            "ROLLOUT_BUCKET": BUCKET,
+            "ROLLOUT_TABLE": self.table,
+            "ROLLOUT_BUCKET": self.bucket,
             "ROLLOUT_ACCOUNT_ID": ACCOUNT,
             "ROLLOUT_ALLOWED_ENDPOINTS": self.simulator.url,
             **self._more,
@@ -117,9 +120,9 @@ class LocalStack:
         from rollout import clients
 
         dynamodb = clients.client("dynamodb", REGION)
-        dynamodb.create_table(TableName=TABLE, **table_properties())
+        dynamodb.create_table(TableName=self.table, **table_properties())
         clients.client("s3", REGION).create_bucket(
-            Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION}
+            Bucket=self.bucket, CreateBucketConfiguration={"LocationConstraint": REGION}
         )
 
     def _restore(self) -> None:

@@ -41,11 +41,13 @@ def rollout() -> Response[Any]:
     return _json(played.answer())
 
 
-@app.get("/rollouts/<trajectory_id>")
-def state(trajectory_id: str) -> Response[Any]:
+# A pattern of our own: a trajectory id may hold a slash.
+@app.get("/rollouts/.+")
+def state() -> Response[Any]:
     """The state of a rollout; its job is named by ``?job_arn=``."""
+    trajectory_id = unquote(app.current_event.path.removeprefix("/rollouts/"))
     job_arn = app.current_event.query_string_parameters.get("job_arn", "")
-    return _json(Records(settings()).get(job_arn, unquote(trajectory_id)).summary())
+    return _json(Records(settings()).get(job_arn, trajectory_id).summary())
 
 
 @app.not_found  # pyright: ignore[reportUnknownMemberType] - the decorator has no types
@@ -54,27 +56,31 @@ def unknown(_: Exception) -> Response[Any]:
     path = app.current_event.path
     allowed = "GET" if path.startswith("/rollouts/") else _METHODS.get(path)
     if allowed is None:
-        return failed(
+        return _problem(
             NotFound("There is POST /rollout, GET /health and GET /rollouts/{trajectory_id}.")
         )
-    response = failed(MethodNotAllowed(f"{path.split('/')[1]} takes {allowed}."))
+    response = _problem(MethodNotAllowed(f"{path.split('/')[1]} takes {allowed}."))
     response.headers["Allow"] = allowed
     return response
 
 
 @app.exception_handler(RolloutError)
 def failed(error: RolloutError) -> Response[Any]:
-    """Every error of ours, as a problem document."""
-    telemetry.refused(error)
-    status, headers, body = problem(error)
-    return Response(status, CONTENT_TYPE, body, dict(headers))
+    """Every error of ours."""
+    return _problem(error)
 
 
 @app.exception_handler(Exception)
 def crashed(error: Exception) -> Response[Any]:
     """A bug of ours: logged by type and place, answered without content."""
     telemetry.crashed(error)
-    return failed(RolloutError("An unexpected error; the log has its type and place."))
+    return _problem(RolloutError("An unexpected error; the log has its type and place."))
+
+
+def _problem(error: RolloutError) -> Response[Any]:
+    telemetry.refused(error)
+    status, headers, body = problem(error)
+    return Response(status, CONTENT_TYPE, body, dict(headers))
 
 
 def _json(body: dict[str, Any]) -> Response[Any]:

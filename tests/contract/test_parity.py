@@ -25,7 +25,17 @@ def oracle():
     cache.mkdir(parents=True, exist_ok=True)
     wheels = list(cache.glob("*.whl"))
     if not wheels:
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(cache), SDK]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--no-deps",
+            "-d",
+            str(cache),
+            SDK,
+        ]
         subprocess.run(command, check=True)
         wheels = list(cache.glob("*.whl"))
     source = cache / "rft_models.py"
@@ -38,19 +48,35 @@ def oracle():
 
 
 text = st.text(max_size=20)
-scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | text
-instances = st.dictionaries(text, st.recursive(scalars, lambda x: st.lists(x, max_size=3), max_leaves=5))
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | text
+)
+instances = st.dictionaries(
+    text, st.recursive(scalars, lambda x: st.lists(x, max_size=3), max_leaves=5)
+)
 numbers = st.none() | st.integers(-5, 5) | st.floats(allow_nan=False) | text | st.booleans()
 valid = st.fixed_dictionaries(
     {
         "instance": instances,
         "metadata": st.fixed_dictionaries(
-            {"job_arn": text, "trajectory_id": text, "endpoint": text}, optional={"region": text, "x": scalars}
+            {"job_arn": text, "trajectory_id": text, "endpoint": text},
+            optional={"region": text, "x": scalars},
         ),
     },
     optional={
         "inference_params": st.none()
-        | st.fixed_dictionaries({}, optional={"temperature": st.none() | st.floats(allow_nan=False), "max_tokens": st.none() | st.integers(), "top_p": st.none() | st.floats(0, 1)}),
+        | st.fixed_dictionaries(
+            {},
+            optional={
+                "temperature": st.none() | st.floats(-10, 10),
+                "max_tokens": st.none() | st.integers(),
+                "top_p": st.none() | st.floats(0, 1),
+            },
+        ),
         "model_name": st.none() | text,
         "model_endpoint": st.none() | text,
         "unknown": scalars,
@@ -62,23 +88,36 @@ anything = st.fixed_dictionaries(
         "instance": instances | scalars,
         "metadata": scalars
         | st.fixed_dictionaries(
-            {}, optional={"job_arn": scalars, "trajectory_id": scalars, "endpoint": scalars, "region": scalars}
+            {},
+            optional={
+                "job_arn": scalars,
+                "trajectory_id": scalars,
+                "endpoint": scalars,
+                "region": scalars,
+            },
         ),
         "inference_params": scalars
-        | st.fixed_dictionaries({}, optional={"temperature": numbers, "max_tokens": numbers, "top_p": numbers}),
+        | st.fixed_dictionaries(
+            {}, optional={"temperature": numbers, "max_tokens": numbers, "top_p": numbers}
+        ),
         "model_name": scalars,
         "model_endpoint": scalars,
     },
 )
 thorough = settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=400,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
 @thorough
 @given(document=valid)
 def test_what_theirs_reads_ours_reads_alike(oracle, document):
-    assert RolloutRequest.model_validate(document).model_dump() == oracle.model_validate(document).model_dump()
+    assert (
+        RolloutRequest.model_validate(document).model_dump()
+        == oracle.model_validate(document).model_dump()
+    )
 
 
 @thorough

@@ -175,7 +175,10 @@ def test_concurrent_rollouts_do_not_mix(stack):
 
     def one(number):
         canary = f"canary-{number:04d}"
-        row = {"question": f"{canary}: what is {number} + 1?", "answer": f"<<{number}+1={number + 1}>>\n#### {number + 1}"}
+        row = {
+            "question": f"{canary}: what is {number} + 1?",
+            "answer": f"<<{number}+1={number + 1}>>\n#### {number + 1}",
+        }
         body = stack.request(canary, row)
         answer = httpx.post(f"{stack.url}/rollout", json=body, timeout=60).json()
         return canary, number, answer
@@ -234,7 +237,9 @@ def test_a_sample_that_may_have_been_captured_ends_the_rollout(fault):
 
 
 def test_a_reward_that_does_not_get_through_is_kept_and_delivered_by_a_repeat():
-    with LocalStack(gold, environ={"ROLLOUT_INLINE_BUDGET": "3", "ROLLOUT_REPORT_MARGIN": "1"}) as stack:
+    with LocalStack(
+        gold, environ={"ROLLOUT_INLINE_BUDGET": "3", "ROLLOUT_REPORT_MARGIN": "1"}
+    ) as stack:
         stack.simulator.faults = parse_faults("UpdateReward:status=500")
         body = stack.request("f", ROW)
         answer = httpx.post(f"{stack.url}/rollout", json=body, timeout=60)
@@ -256,7 +261,9 @@ def test_out_of_time_is_504_and_the_trainer_knows():
         release.wait(10)
         return gold(asked)
 
-    with LocalStack(never, environ={"ROLLOUT_INLINE_BUDGET": "2", "ROLLOUT_REPORT_MARGIN": "1.5"}) as stack:
+    with LocalStack(
+        never, environ={"ROLLOUT_INLINE_BUDGET": "2", "ROLLOUT_REPORT_MARGIN": "1.5"}
+    ) as stack:
         answer = httpx.post(f"{stack.url}/rollout", json=stack.request("f", ROW), timeout=60)
         document = problem(answer, 504, "out-of-time")
         assert document["result"]["status"] == "failed"
@@ -270,7 +277,10 @@ def test_a_trajectory_the_trainer_closed_is_told_apart():
 
         def closing(asked):
             if asked.turn == 1:
-                threading.Timer(0.05, lambda: setattr(stack.simulator.trajectory(JOB_ARN, "f"), "state", "failed")).start()
+                threading.Timer(
+                    0.05,
+                    lambda: setattr(stack.simulator.trajectory(JOB_ARN, "f"), "state", "failed"),
+                ).start()
             return gold(asked)
 
         stack.simulator.faults = parse_faults("CompleteRollout@1:delay=0.3")
@@ -294,7 +304,9 @@ def test_unhealthy_when_the_agent_does_not_load(agent):
 
 def test_storage_that_does_not_answer_is_503_and_nothing_is_played():
     with LocalStack(gold) as stack:
-        boto3.client("dynamodb", "us-west-2", endpoint_url=stack.aws_url).delete_table(TableName="rollouts")
+        boto3.client("dynamodb", "us-west-2", endpoint_url=stack.aws_url).delete_table(
+            TableName=stack.table
+        )
         answer = httpx.post(f"{stack.url}/rollout", json=stack.request("f", ROW), timeout=60)
         problem(answer, 503, "unavailable")
         assert answer.headers["retry-after"]

@@ -71,5 +71,3 @@ def test_nothing_is_skipped_in_silence(stack, metadata):
     RolloutFeedbackClient(metadata).complete_rollout("failed")
     with pytest.raises(ReportRefused):
         RolloutFeedbackClient(metadata).update_reward(1.0)
-
-

@@ -28,7 +28,9 @@ def job(simulator, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     config = Config(retries={"total_max_attempts": 1})
-    return boto3.client("sagemakerjobruntime", "us-west-2", endpoint_url=simulator.url, config=config)
+    return boto3.client(
+        "sagemakerjobruntime", "us-west-2", endpoint_url=simulator.url, config=config
+    )
 
 
 @pytest.fixture

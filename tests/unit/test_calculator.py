@@ -7,7 +7,14 @@ from agents.calculator import evaluate, number_in
 
 @pytest.mark.parametrize(
     ("expression", "value"),
-    [("(16-3-4)*2", "18"), ("80000*1.5", "120000"), ("1/4", "0.25"), ("-3+$1,000", "997"), ("7//2", "3"), (".5*4", "2")],
+    [
+        ("(16-3-4)*2", "18"),
+        ("80000*1.5", "120000"),
+        ("1/4", "0.25"),
+        ("-3+$1,000", "997"),
+        ("7//2", "3"),
+        (".5*4", "2"),
+    ],
 )
 def test_arithmetic(expression, value):
     assert evaluate(expression) == value
@@ -15,7 +22,18 @@ def test_arithmetic(expression, value):
 
 @pytest.mark.parametrize(
     "expression",
-    ["__import__('os')", "2**9999", "1/0", "x", "", "(" * 150, "9" * 201, "1 if 1 else 2", "'a'*9", "True+1"],
+    [
+        "__import__('os')",
+        "2**9999",
+        "1/0",
+        "x",
+        "",
+        "(" * 150,
+        "9" * 201,
+        "1 if 1 else 2",
+        "'a'*9",
+        "True+1",
+    ],
 )
 def test_anything_else_is_refused(expression):
     with pytest.raises(ValueError):
@@ -24,7 +42,13 @@ def test_anything_else_is_refused(expression):
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("#### 18", 18), ("so 3 and 4", 4), ("#### $1,250.50 or so 7", 1250.5), ("none", None), ("#### -4", -4)],
+    [
+        ("#### 18", 18),
+        ("so 3 and 4", 4),
+        ("#### $1,250.50 or so 7", 1250.5),
+        ("none", None),
+        ("#### -4", -4),
+    ],
 )
 def test_numbers_in_text(text, number):
     assert number_in(text) == number

@@ -70,7 +70,10 @@ def test_a_duplicate_key_is_not_quoted():
         (lambda b: b.update(instance=[1]), "instance"),
         (lambda b: b["metadata"].pop("job_arn"), "metadata.job_arn"),
         (lambda b: b["metadata"].update(endpoint=5), "metadata.endpoint"),
-        (lambda b: b.update(inference_params={"max_tokens": "many"}), "inference_params.max_tokens"),
+        (
+            lambda b: b.update(inference_params={"max_tokens": "many"}),
+            "inference_params.max_tokens",
+        ),
         (lambda b: b.update(metadata=None), "metadata"),
     ],
 )

@@ -46,7 +46,9 @@ def test_the_run_knows_no_aws():
 def test_handlers_are_short():
     for path in (ROOT / "functions").glob("*/*.py"):
         body = ast.parse(path.read_text()).body
-        code = [node for node in body if not isinstance(node, (ast.Import, ast.ImportFrom, ast.Expr))]
+        code = [
+            node for node in body if not isinstance(node, (ast.Import, ast.ImportFrom, ast.Expr))
+        ]
         lines = sum((node.end_lineno or 0) - node.lineno + 1 for node in code)
         assert lines <= 60, f"{path.name} has {lines} lines of code"
 

@@ -16,7 +16,9 @@ from rollout.records import Records
 from rollout.run import Ending, Report
 from tests.conftest import ENVIRON, JOB_ARN, REGION, make_rollout, make_settings
 
-READY = Ending(status="ready", rewards=[0.5], output={"x": 1}, turns=2, transcript=[{"messages": []}])
+READY = Ending(
+    status="ready", rewards=[0.5], output={"x": 1}, turns=2, transcript=[{"messages": []}]
+)
 
 
 @pytest.fixture

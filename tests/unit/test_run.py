@@ -257,7 +257,11 @@ def test_a_broken_tool_fails_the_rollout_and_is_no_text():
     ("answers", "delivery", "heard"),
     [
         ([ReportUndelivered("500", retry_after=0)] * 2, "delivered", ["complete"] * 3 + ["reward"]),
-        ([None, ReportUndelivered("500", retry_after=0)], "delivered", ["complete", "reward", "reward"]),
+        (
+            [None, ReportUndelivered("500", retry_after=0)],
+            "delivered",
+            ["complete", "reward", "reward"],
+        ),
         ([ReportRefused("409")], "refused", ["complete"]),
         ([None, ReportRefused("404")], "refused", ["complete", "reward"]),
         ([None, ReportUndelivered("429", retry_after=9)], "pending", ["complete", "reward"]),

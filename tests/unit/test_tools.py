@@ -31,11 +31,24 @@ def test_the_schema_comes_from_signature_and_docstring():
 
 
 def test_a_call_is_validated_and_answered():
-    assert as_tool(weather).run('{"city": "Bern", "days": "3"}').content == '{"city": "Bern", "days": 3}'
+    assert (
+        as_tool(weather).run('{"city": "Bern", "days": "3"}').content
+        == '{"city": "Bern", "days": 3}'
+    )
 
 
 @pytest.mark.parametrize(
-    "arguments", ["", "{", "[]", "null", '{"town": "x"}', '{"city": 5, "days": "x"}', "\ud800", '{"city":"Atlantis"}']
+    "arguments",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"town": "x"}',
+        '{"city": 5, "days": "x"}',
+        "\ud800",
+        '{"city":"Atlantis"}',
+    ],
 )
 def test_what_the_model_gets_wrong_is_data(arguments):
     result = as_tool(weather).run(arguments)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 _making = Lock()
 
@@ -53,10 +53,9 @@ def _client(service: str, region: str, endpoint: str, read_timeout: float, attem
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    made: Any = boto3.client(
+    return cast("Any", boto3).client(
         service, region_name=region, endpoint_url=endpoint or None, config=config
     )
-    return made
 
 
 def forget() -> None:

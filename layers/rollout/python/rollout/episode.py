@@ -68,7 +68,9 @@ class Reply:
             return content
         if not isinstance(content, list):
             return ""
-        parts = [cast("dict[str, Any]", p) for p in cast("list[Any]", content) if isinstance(p, dict)]
+        parts = [
+            cast("dict[str, Any]", p) for p in cast("list[Any]", content) if isinstance(p, dict)
+        ]
         return "".join(str(p.get("text", "")) for p in parts)
 
     @property
@@ -203,11 +205,14 @@ class Episode:
             data = self._steps.turn(
                 index, body, lambda: self._policy.sample(body, self._budget.deadline)
             )
+            reply = _reply(data)
         except SampleFailed as error:
             if error.captured != "no":
                 self.maybe_captured += 1
             raise
-        reply = _reply(data)
+        except BadReply:
+            self.maybe_captured += 1  # unreadable to us, but stored by the platform
+            raise
         self._remember(encoded, request, reply, time.monotonic() - began)
         return reply
 
