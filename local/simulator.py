@@ -132,6 +132,10 @@ class JobRuntimeSimulator:
         """A trajectory that was handed out; KeyError if it was not."""
         return self._trajectories[job_arn, trajectory_id]
 
+    def known(self) -> set[tuple[str, str]]:
+        """Job ARN and id of every trajectory that was handed out."""
+        return set(self._trajectories)
+
     # --- serving --------------------------------------------------------------------------------
 
     async def _answer(self, request: Request) -> Response:

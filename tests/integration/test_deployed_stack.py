@@ -1,0 +1,113 @@
+"""sam deploy puts the whole stack on a local AWS emulator, and it answers through API Gateway."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+import boto3
+import httpx
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from agents import calculator
+from local.simulator import JobRuntimeSimulator
+from tests.conftest import ROOT
+from tests.integration.conftest import SAM, free_port, process
+
+REGION, ACCOUNT = "us-east-1", "000000000000"
+JOB_ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:job/AgentRFT/deployed"
+ROW = {"question": "What is 2 + 3?", "answer": "<<2+3=5>>\n#### 5"}
+
+
+@pytest.fixture(scope="module")
+def simulator():
+    with JobRuntimeSimulator(lambda asked: calculator.gold(asked.instance, asked.messages)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory):
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    home = tmp_path_factory.mktemp("emulator")
+    environ = {
+        "GATEWAY_PORT": str(port),
+        "HOME": str(home),
+        "AWS_ENDPOINT_URL": url,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "SAM_CLI_TELEMETRY": "0",
+    }
+    emulator = str(ROOT / ".tools" / "emulator" / "bin" / "ministack")
+    with process([emulator], environ, home / "log", f"{url}/_ministack/health"):
+        yield {**environ, "url": url, "log": str(home / "log")}
+
+
+@pytest.fixture(scope="module")
+def stack(aws, simulator):
+    command = [
+        str(SAM / "bin/sam"), "deploy", "--template-file", ".aws-sam/x86_64/template.yaml",
+        "--stack-name", "rollout-test", "--resolve-s3", "--capabilities", "CAPABILITY_IAM",
+        "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--config-file", os.devnull,
+        "--parameter-overrides", "Architecture=x86_64", f"AllowedEndpoints={simulator.url}",
+    ]  # fmt: skip
+    environ = {k: v for k, v in aws.items() if k not in ("url", "log")}
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environ}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    client = boto3.client(
+        "cloudformation", REGION, endpoint_url=aws["url"], aws_access_key_id="x", aws_secret_access_key="x"
+    )
+    described = client.describe_stacks(StackName="rollout-test")["Stacks"][0]
+    return {item["OutputKey"]: item["OutputValue"] for item in described["Outputs"]}
+
+
+@pytest.fixture(scope="module")
+def base(aws, stack):
+    api = stack["Url"].split("//")[1].split(".")[0]
+    return f"{aws['url']}/_aws/execute-api/{api}/v1"
+
+
+def signed(method, url, body=b""):
+    request = AWSRequest(method, url, data=body, headers={"Content-Type": "application/json"})
+    SigV4Auth(Credentials("test", "test"), "execute-api", REGION).add_auth(request)
+    return httpx.request(method, url, content=body, headers=dict(request.headers), timeout=60)
+
+
+def test_unsigned_requests_are_refused(base):
+    assert httpx.get(f"{base}/health").status_code == 403
+    assert httpx.post(f"{base}/rollout", json={}).status_code == 403
+
+
+def test_health(base):
+    answer = signed("GET", f"{base}/health")
+    assert (answer.status_code, answer.json()) == (200, {"status": "healthy"})
+
+
+def test_a_rollout_through_the_deployed_stack(base, simulator, stack, aws):
+    simulator.hand_out(JOB_ARN, "deployed-1", ROW)
+    metadata = {"job_arn": JOB_ARN, "trajectory_id": "deployed-1", "endpoint": simulator.url, "region": REGION}
+    answer = signed("POST", f"{base}/rollout", json.dumps({"instance": ROW, "metadata": metadata}).encode())
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["reward"] == 1.0
+    trajectory = simulator.trajectory(JOB_ARN, "deployed-1")
+    assert trajectory.state == "rewarded"
+    assert len(trajectory.turns) == 2
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    s3 = boto3.client("s3", REGION, endpoint_url=aws["url"], **keys)
+    assert s3.list_objects_v2(Bucket=stack["Bucket"], Prefix="trajectories/")["KeyCount"] == 1
+
+
+def test_problems_come_from_us(base):
+    answer = signed("POST", f"{base}/rollout", b"{")
+    assert answer.status_code == 400
+    assert answer.json()["type"] == "urn:rollout:problem:malformed-json"
+    assert signed("GET", f"{base}/nowhere").status_code == 404
+    assert signed("GET", f"{base}/rollout").status_code == 405

@@ -1,0 +1,68 @@
+"""The built function under the real Runtime Interface Emulator and awslambdaric, Python 3.13."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import httpx
+import pytest
+
+from agents import calculator
+from local.stack import JOB_ARN, LocalStack
+from tests.conftest import ROOT
+from tests.integration.conftest import RIE, free_port, process
+
+BUILT = ROOT / ".aws-sam" / "x86_64"
+ROW = {"question": "What is 2 + 3?", "answer": "<<2+3=5>>\n#### 5"}
+
+
+@pytest.fixture(scope="module")
+def stack():
+    with LocalStack(lambda asked: calculator.gold(asked.instance, asked.messages)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def invoke(stack, tmp_path_factory):
+    """What Lambda would run: the built code and the built layer, and nothing of this checkout."""
+    port = free_port()
+    layers = [BUILT / "ApiFunction", BUILT / "DependenciesX86" / "python", ROOT / "layers/rollout/python"]
+    environ = {
+        **stack.environ(),
+        "PYTHONPATH": ":".join(map(str, layers)),
+        "AWS_LAMBDA_FUNCTION_NAME": "api",
+        "AWS_LAMBDA_FUNCTION_TIMEOUT": "30",
+        "LAMBDA_TASK_ROOT": str(BUILT / "ApiFunction"),
+    }
+    address = f"127.0.0.1:{port}"
+    command = [
+        str(RIE), "--runtime-interface-emulator-address", address,
+        "--runtime-api-address", f"127.0.0.1:{free_port()}",
+        sys.executable, "-m", "awslambdaric", "api.handler",
+    ]  # fmt: skip
+    log = tmp_path_factory.mktemp("rie") / "log"
+    with process(command, environ, log, f"http://{address}/"):
+        url = f"http://{address}/2015-03-31/functions/function/invocations"
+        yield lambda event: httpx.post(url, json=event, timeout=60).json()
+
+
+def event(name):
+    return json.loads((ROOT / "events" / f"{name}.json").read_text())
+
+
+def test_health_under_the_emulator(invoke):
+    answer = invoke(event("health"))
+    assert (answer["statusCode"], json.loads(answer["body"])) == (200, {"status": "healthy"})
+
+
+def test_a_rollout_under_the_emulator(invoke, stack):
+    body = stack.request("rie-1", ROW)
+    answer = invoke({**event("rollout"), "body": json.dumps(body)})
+    assert answer["statusCode"] == 200, answer
+    assert json.loads(answer["body"])["reward"] == 1.0
+    assert stack.simulator.trajectory(JOB_ARN, "rie-1").state == "rewarded"
+
+
+def test_a_bad_body_under_the_emulator(invoke):
+    assert invoke(event("rollout-malformed"))["statusCode"] == 400

@@ -1,0 +1,62 @@
+"""The template is clean, least-privilege, and builds for both architectures."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+from local.template import load_template
+from tests.conftest import ROOT
+from tests.integration.conftest import SAM
+
+
+def test_sam_validate_lint():
+    environ = {**os.environ, "SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-west-2"}
+    command = [str(SAM / "bin/sam"), "validate", "--lint", "--template-file", str(ROOT / "template.yaml")]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def statements():
+    policies = load_template()["Resources"]["ApiFunction"]["Properties"]["Policies"]
+    for statement in policies[0]["Statement"]:
+        yield statement["Fn::If"][1] if "Fn::If" in statement else statement
+
+
+def test_bearer_tokens_are_denied():
+    denied = [s for s in statements() if s["Effect"] == "Deny"]
+    assert [(s["Action"], s["Resource"]) for s in denied] == [("sagemaker:CallWithBearerToken", "*")]
+
+
+def test_nothing_is_allowed_by_wildcard():
+    for statement in statements():
+        if statement["Effect"] == "Allow":
+            assert statement["Resource"] != "*"
+            assert "*" not in str(statement["Action"])
+
+
+def test_every_setting_reaches_the_function():
+    variables = load_template()["Globals"]["Function"]["Environment"]["Variables"]
+    source = (ROOT / "layers/rollout/python/rollout/settings.py").read_text()
+    for name in variables:
+        if name.startswith("ROLLOUT_"):
+            assert f'"{name}"' in source, f"{name} is set but never read"
+
+
+@pytest.mark.parametrize(("architecture", "layer", "tag"), [("arm64", "DependenciesArm64", "aarch64"), ("x86_64", "DependenciesX86", "x86_64")])
+def test_the_layer_is_built_for_its_architecture(architecture, layer, tag):
+    python = ROOT / ".aws-sam" / architecture / layer / "python"
+    native = list(python.rglob("*.so"))
+    assert native
+    assert all(f"cpython-313-{tag}-linux-gnu" in path.name for path in native)
+    sources = list((python / "pydantic").rglob("*.py"))
+    compiled = list((python / "pydantic").rglob("*.cpython-313.pyc"))
+    assert len(compiled) == len(sources) > 50
+    services = {path.name for path in (python / "botocore" / "data").iterdir() if path.is_dir()}
+    assert services == {"dynamodb", "lambda", "s3", "sagemaker-runtime", "sagemakerjobruntime", "sts"}
+    packages = {path.name for path in python.iterdir()}
+    assert not packages & {"pytest", "moto", "ruff", "pip", "setuptools", "starlette", "bin"}
+    size = sum(path.stat().st_size for path in python.rglob("*") if path.is_file())
+    assert size < 30_000_000
