@@ -54,7 +54,7 @@ def stack(aws, simulator):
     command = [
         str(SAM / "bin/sam"), "deploy", "--template-file", ".aws-sam/x86_64/template.yaml",
         "--stack-name", "rollout-test", "--resolve-s3", "--capabilities", "CAPABILITY_IAM",
-        "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--config-file", os.devnull,
+        "--no-confirm-changeset", "--no-fail-on-empty-changeset",
         "--parameter-overrides", "Architecture=x86_64", f"AllowedEndpoints={simulator.url}",
     ]  # fmt: skip
     environ = {k: v for k, v in aws.items() if k not in ("url", "log")}
@@ -109,5 +109,9 @@ def test_problems_come_from_us(base):
     answer = signed("POST", f"{base}/rollout", b"{")
     assert answer.status_code == 400
     assert answer.json()["type"] == "urn:rollout:problem:malformed-json"
-    assert signed("GET", f"{base}/nowhere").status_code == 404
-    assert signed("GET", f"{base}/rollout").status_code == 405
+
+
+def test_the_state_of_a_rollout(base):
+    answer = signed("GET", f"{base}/rollouts/never?job_arn={JOB_ARN}")
+    assert answer.status_code == 404
+    assert answer.json()["type"] == "urn:rollout:problem:not-found"
