@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from collections.abc import Mapping
@@ -61,6 +62,7 @@ class LocalStack:
 
     def __enter__(self) -> Self:
         self._open.enter_context(self.simulator)
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # moto logs every request
         self._moto.start()
         self._open.callback(self._moto.stop)
         host, port = self._moto.get_host_and_port()
