@@ -99,7 +99,10 @@ def main() -> None:
 
 
 _JSON = [("Content-Type", "application/json")]
-_ROW = {"question": "A bakery makes 24 rolls in each of 5 trays and sells 87. Left?", "answer": "#### 33"}
+_ROW = {
+    "question": "A bakery makes 24 rolls in each of 5 trays and sells 87. Left?",
+    "answer": "#### 33",
+}
 
 if __name__ == "__main__":
     main()

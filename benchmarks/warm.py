@@ -49,7 +49,10 @@ VARIANTS: dict[str, Callable[[dict[str, Any], Any], Any]] = {
 
 def body_of(size: int) -> bytes:
     """A request of about ``size`` bytes: rows of text and numbers, as datasets have them."""
-    rows = [{"id": n, "text": "the quick brown fox jumps over", "score": n / 7} for n in range(size // 75)]
+    rows = [
+        {"id": n, "text": "the quick brown fox jumps over", "score": n / 7}
+        for n in range(size // 75)
+    ]
     metadata = {"job_arn": "arn", "trajectory_id": "t", "endpoint": "https://e", "region": "r"}
     return json.dumps({"instance": {"rows": rows}, "metadata": metadata}).encode()
 
@@ -59,7 +62,11 @@ _JSON = [("Content-Type", "application/json")]
 
 def main() -> None:
     """Measure and print a table."""
-    for label, size, rounds in (("1 KB", 1_000, 2000), ("100 KB", 100_000, 200), ("1 MB", 1_000_000, 40)):
+    for label, size, rounds in (
+        ("1 KB", 1_000, 2000),
+        ("100 KB", 100_000, 200),
+        ("1 MB", 1_000_000, 40),
+    ):
         event = proxy_event("POST", "/parse", body=body_of(size), headers=_JSON)
         took: dict[str, list[float]] = {name: [] for name in VARIANTS}
         for _ in range(rounds):
@@ -74,7 +81,9 @@ def main() -> None:
         for name in VARIANTS:
             median = statistics.median(took[name])
             over = (median - base) * 1e6
-            print(f"  {name:20} {median * 1e6:9.0f} us  {median / base:5.2f} x  {over:+9.0f} us over bare")
+            print(
+                f"  {name:20} {median * 1e6:9.0f} us  {median / base:5.2f} x  {over:+9.0f} us over bare"
+            )
 
 
 if __name__ == "__main__":

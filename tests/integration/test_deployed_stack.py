@@ -25,7 +25,9 @@ ROW = {"question": "What is 2 + 3?", "answer": "<<2+3=5>>\n#### 5"}
 
 @pytest.fixture(scope="module")
 def simulator():
-    with JobRuntimeSimulator(lambda asked: calculator.gold(asked.instance, asked.messages)) as running:
+    with JobRuntimeSimulator(
+        lambda asked: calculator.gold(asked.instance, asked.messages)
+    ) as running:
         yield running
 
 
@@ -59,11 +61,20 @@ def stack(aws, simulator):
     ]  # fmt: skip
     environ = {k: v for k, v in aws.items() if k not in ("url", "log")}
     done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **environ}, capture_output=True, text=True, check=False
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     client = boto3.client(
-        "cloudformation", REGION, endpoint_url=aws["url"], aws_access_key_id="x", aws_secret_access_key="x"
+        "cloudformation",
+        REGION,
+        endpoint_url=aws["url"],
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
     )
     described = client.describe_stacks(StackName="rollout-test")["Stacks"][0]
     return {item["OutputKey"]: item["OutputValue"] for item in described["Outputs"]}
@@ -93,8 +104,15 @@ def test_health(base):
 
 def test_a_rollout_through_the_deployed_stack(base, simulator, stack, aws):
     simulator.hand_out(JOB_ARN, "deployed-1", ROW)
-    metadata = {"job_arn": JOB_ARN, "trajectory_id": "deployed-1", "endpoint": simulator.url, "region": REGION}
-    answer = signed("POST", f"{base}/rollout", json.dumps({"instance": ROW, "metadata": metadata}).encode())
+    metadata = {
+        "job_arn": JOB_ARN,
+        "trajectory_id": "deployed-1",
+        "endpoint": simulator.url,
+        "region": REGION,
+    }
+    answer = signed(
+        "POST", f"{base}/rollout", json.dumps({"instance": ROW, "metadata": metadata}).encode()
+    )
     assert answer.status_code == 200, answer.text
     assert answer.json()["reward"] == 1.0
     trajectory = simulator.trajectory(JOB_ARN, "deployed-1")

@@ -27,7 +27,11 @@ def stack():
 def invoke(stack, tmp_path_factory):
     """What Lambda would run: the built code and the built layer, and nothing of this checkout."""
     port = free_port()
-    layers = [BUILT / "ApiFunction", BUILT / "DependenciesX86" / "python", ROOT / "layers/rollout/python"]
+    layers = [
+        BUILT / "ApiFunction",
+        BUILT / "DependenciesX86" / "python",
+        ROOT / "layers/rollout/python",
+    ]
     environ = {
         **stack.environ(),
         "PYTHONPATH": ":".join(map(str, layers)),

@@ -18,7 +18,9 @@ NAMES = list(sample_events())
 def handler():
     with LocalStack(lambda asked: calculator.gold(asked.instance, asked.messages)) as stack:
         # The events name the real regional host: an alias of it is the simulator, by its own URL.
-        yield lambda event: environment_of(HANDLERS / "api.py")()(_at(event, stack), LambdaContext())
+        yield lambda event: environment_of(HANDLERS / "api.py")()(
+            _at(event, stack), LambdaContext()
+        )
 
 
 def _at(event, stack):
@@ -27,7 +29,9 @@ def _at(event, stack):
     for trajectory_id in ("trajectory-0001", "trajectory-0002"):
         job = "arn:aws:sagemaker:us-west-2:123456789012:job/AgentRFT/my-job"
         if (job, trajectory_id) not in stack.simulator.known():
-            instance = json.loads(json.loads((EVENTS / "rollout.json").read_text())["body"])["instance"]
+            instance = json.loads(json.loads((EVENTS / "rollout.json").read_text())["body"])[
+                "instance"
+            ]
             stack.simulator.hand_out(job, trajectory_id, instance)
     return json.loads(json.dumps(event).replace(real, stack.simulator.url))
 

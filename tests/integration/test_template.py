@@ -14,8 +14,16 @@ from tests.integration.conftest import SAM
 
 def test_sam_validate_lint():
     environ = {**os.environ, "SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "us-west-2"}
-    command = [str(SAM / "bin/sam"), "validate", "--lint", "--template-file", str(ROOT / "template.yaml")]
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    command = [
+        str(SAM / "bin/sam"),
+        "validate",
+        "--lint",
+        "--template-file",
+        str(ROOT / "template.yaml"),
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -27,7 +35,9 @@ def statements():
 
 def test_bearer_tokens_are_denied():
     denied = [s for s in statements() if s["Effect"] == "Deny"]
-    assert [(s["Action"], s["Resource"]) for s in denied] == [("sagemaker:CallWithBearerToken", "*")]
+    assert [(s["Action"], s["Resource"]) for s in denied] == [
+        ("sagemaker:CallWithBearerToken", "*")
+    ]
 
 
 def test_nothing_is_allowed_by_wildcard():
@@ -45,7 +55,10 @@ def test_every_setting_reaches_the_function():
             assert f'"{name}"' in source, f"{name} is set but never read"
 
 
-@pytest.mark.parametrize(("architecture", "layer", "tag"), [("arm64", "DependenciesArm64", "aarch64"), ("x86_64", "DependenciesX86", "x86_64")])
+@pytest.mark.parametrize(
+    ("architecture", "layer", "tag"),
+    [("arm64", "DependenciesArm64", "aarch64"), ("x86_64", "DependenciesX86", "x86_64")],
+)
 def test_the_layer_is_built_for_its_architecture(architecture, layer, tag):
     python = ROOT / ".aws-sam" / architecture / layer / "python"
     native = list(python.rglob("*.so"))
@@ -55,7 +68,14 @@ def test_the_layer_is_built_for_its_architecture(architecture, layer, tag):
     compiled = list((python / "pydantic").rglob("*.cpython-313.pyc"))
     assert len(compiled) == len(sources) > 50
     services = {path.name for path in (python / "botocore" / "data").iterdir() if path.is_dir()}
-    assert services == {"dynamodb", "lambda", "s3", "sagemaker-runtime", "sagemakerjobruntime", "sts"}
+    assert services == {
+        "dynamodb",
+        "lambda",
+        "s3",
+        "sagemaker-runtime",
+        "sagemakerjobruntime",
+        "sts",
+    }
     packages = {path.name for path in python.iterdir()}
     assert not packages & {"pytest", "moto", "ruff", "pip", "setuptools", "starlette", "bin"}
     size = sum(path.stat().st_size for path in python.rglob("*") if path.is_file())
