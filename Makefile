@@ -41,10 +41,10 @@ build: .venv/ready .tools/sam/ready ## sam build for both architectures, into .a
 	$(SAM) build --build-dir .aws-sam/x86_64 --parameter-overrides Architecture=x86_64
 
 layer-size: build ## unzipped and zipped size of both layers
-	@for layer in DependenciesArm64 RolloutLayer; do \
-	  dir=$$(ls -d .aws-sam/arm64/$$layer); \
-	  printf '%-20s %6s KB unzipped, %6s KB zipped\n' $$layer $$(du -sk --apparent-size $$dir | cut -f1) \
-	    $$(( $$(cd $$dir && tar c . | gzip -9 | wc -c) / 1024 )); done
+	@for dir in .aws-sam/arm64/DependenciesArm64 layers/rollout; do \
+	  printf '%-36s %6s KiB unzipped, %6s KiB packed\n' $$dir \
+	    $$(du -sk --apparent-size $$dir | cut -f1) \
+	    $$(( $$(tar c -C $$dir . | gzip -9 | wc -c) / 1024 )); done
 
 bench: setup build ## cold and warm measurements beside the peers
 	python benchmarks/cold.py

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from aws_lambda_powertools.event_handler.api_gateway import APIGatewayRestResolver, Response
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from rollout import telemetry
 from rollout.agent import load_agent
@@ -90,4 +91,8 @@ def _json(body: dict[str, Any]) -> Response[Any]:
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer one API Gateway REST proxy event."""
     telemetry.begin(context)
+    # resolve() keeps event and context on a class that every resolver of the process shares. Set on
+    # this app as well they win over it, so environments in one process cannot read each other's.
+    app.current_event = APIGatewayProxyEvent(event)
+    app.lambda_context = context
     return app.resolve(event, context)

@@ -52,13 +52,22 @@ class Ledger:
         self.log.append(("reported", report.delivery))
 
 
-def played(function, *lines, trainer=None, seconds=5.0, patience=1.0, rollout=None, **overrides):
+def played(
+    function,
+    *lines,
+    trainer=None,
+    seconds=5.0,
+    patience=1.0,
+    rollout=None,
+    policy=None,
+    **overrides,
+):
     trainer = trainer or Trainer()
     settings = make_settings(**overrides)
     ending, report = run(
         rollout or make_rollout(settings),
         agent=Agent("agents.mine:run", function),
-        policy=ScriptedPolicy(*lines),
+        policy=policy or ScriptedPolicy(*lines),
         steps=InlineSteps(lambda: None, time.time() + patience),
         feedback=trainer,
         ledger=Ledger(trainer.heard),
@@ -96,15 +105,8 @@ def test_the_trainers_parameters_win():
     rollout = make_rollout()
     rollout.request.inference_params = InferenceParams(temperature=1.0, max_tokens=9)
     policy = ScriptedPolicy(completion("1"))
-    run(
-        rollout,
-        agent=Agent("a:b", lambda e: e.sample([], temperature=0.0, stop=["x"]) and 1.0),
-        policy=policy,
-        steps=InlineSteps(lambda: None, 0),
-        feedback=None,
-        ledger=Ledger([]),
-        settings=make_settings(),
-        deadline=time.time() + 5,
+    played(
+        lambda e: e.sample([], temperature=0.0, stop=["x"]) and 1.0, rollout=rollout, policy=policy
     )
     assert policy.requests == [{"messages": [], "temperature": 1.0, "stop": ["x"], "max_tokens": 9}]
 
@@ -220,16 +222,7 @@ def test_a_conversation_calls_tools_and_returns_their_errors_to_the_model():
         captured.extend(episode.transcript)
         return float(reply.text)
 
-    ending, _ = run(
-        make_rollout(),
-        agent=Agent("a:b", agent),
-        policy=policy,
-        steps=InlineSteps(lambda: None, 0),
-        feedback=None,
-        ledger=Ledger([]),
-        settings=make_settings(),
-        deadline=time.time() + 5,
-    )
+    ending, _, _ = played(agent, policy=policy)
     assert ending.rewards == [3.0]
     assert ending.metrics == {"tool_calls": 3, "tool_errors": 2}
     said = [m["content"] for m in policy.requests[2]["messages"] if m["role"] == "tool"]

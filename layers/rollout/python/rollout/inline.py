@@ -48,8 +48,8 @@ class Played:
         error = self.ending.error
         if self.ending.status == "failed" and error and error["type"].endswith(OutOfTime.slug):
             raise OutOfTime(
-                error["detail"] + " The trainer was told; raise ROLLOUT_INLINE_BUDGET, or send "
-                "Prefer: respond-async for long rollouts.",
+                error["detail"] + " The trainer was told; raise ROLLOUT_INLINE_BUDGET, or give "
+                "the agent less to do.",
                 result=result,
             )
         if self.report.delivery == "refused":

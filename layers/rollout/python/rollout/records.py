@@ -5,7 +5,7 @@ only when its lease is over and no turn can have been captured, and fenced by th
 that a process believed dead cannot overwrite its successor.
 
 States: ``running`` → ``scored`` (the ending is known, the report is not delivered) → ``ready`` or
-``failed``. Row keys and indexes are described in ``docs/records.md``.
+``failed``. Keys and indexes are described in ``rollout.table``.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Record:
     def replayable(self) -> bool:
         """Whether it may be played again: it ended, or its process died, before any turn."""
         if self.state == "failed":
-            return int(self.row.get("turns", 0)) == 0 and int(self.row.get("uncertain", 0)) == 0
+            return self.ending().untouched
         return self.state == "running" and self.lease_until <= time.time() and not self.sampling
 
     @property

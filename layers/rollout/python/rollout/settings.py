@@ -27,7 +27,6 @@ MAX_INLINE_SECONDS = 870.0  # the Lambda limit of 900 s, less room for the repor
 MAX_TURNS = 1_000
 MAX_TOKENS = 100_000_000
 MAX_TOOL_CALLS = 10_000
-MAX_DURABLE_SECONDS = 86_400.0  # the largest rollout_timeout of a job
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,6 @@ class Settings:
     region: str
     inline_budget: float
     report_margin: float
-    time_limit: float
     sample_timeout: float
     max_turns: int
     max_tokens: int
@@ -77,8 +75,6 @@ class Settings:
     reward_shape: RewardShape
     record_content: RecordContent
     retention_days: int
-    worker: str
-    job_endpoint: str
 
 
 class _Reader:
@@ -178,7 +174,6 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         region=region,
         inline_budget=inline_budget,
         report_margin=report_margin,
-        time_limit=read.number("ROLLOUT_TIME_LIMIT", 540.0, float, 10, MAX_DURABLE_SECONDS),
         sample_timeout=read.number("ROLLOUT_SAMPLE_TIMEOUT", 300.0, float, 1, 900),
         max_turns=read.number("ROLLOUT_MAX_TURNS", 50, int, 1, MAX_TURNS),
         max_tokens=read.number("ROLLOUT_MAX_TOKENS", 200_000, int, 1, MAX_TOKENS),
@@ -193,8 +188,6 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             "RecordContent", read.choice("ROLLOUT_RECORD_CONTENT", ("full", "numbers"))
         ),
         retention_days=read.number("ROLLOUT_RETENTION_DAYS", 30, int, 1, 3_650),
-        worker=read.text("ROLLOUT_WORKER", ""),
-        job_endpoint=read.text("ROLLOUT_JOB_ENDPOINT", ""),
     )
 
 
