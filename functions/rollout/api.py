@@ -11,7 +11,8 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from rollout import telemetry
 from rollout.agent import load_agent
-from rollout.contract import parse_rollout, read_body
+from rollout.contract import parse_rollout, prefers_async, read_body
+from rollout.dispatch import dispatch
 from rollout.errors import MethodNotAllowed, NotFound, RolloutError
 from rollout.inline import play_inline
 from rollout.problem import CONTENT_TYPE, problem
@@ -31,14 +32,20 @@ def health() -> Response[Any]:
 
 @app.post("/rollout")
 def rollout() -> Response[Any]:
-    """Play one rollout and answer with its result."""
+    """Play one rollout and answer with its result; or only accept it (``Prefer: respond-async``)."""
     event = app.current_event
     body = read_body(event.body, event.is_base64_encoded, settings().max_body_bytes)
     request = parse_rollout(body)
+    if prefers_async(event.headers):
+        known = dispatch(request, settings(), door="api")
+        telemetry.accepted(known)
+        # The path with the stage; event.path is without it.
+        headers, document = known.answer(event.request_context.path or event.path)
+        return Response(202, "application/json", json.dumps(document), headers)
     played = play_inline(
         request, settings(), app.lambda_context.get_remaining_time_in_millis() / 1000
     )
-    telemetry.ended(played)
+    telemetry.ended(played.rollout, played.ending, played.report, repeated=played.repeated)
     return _json(played.answer())
 
 

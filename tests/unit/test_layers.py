@@ -10,8 +10,9 @@ from tests.conftest import ROOT
 LIBRARY = ROOT / "layers/rollout/python/rollout"
 # Each module may import those that stand before it.
 ORDER = [
-    "errors", "contract", "settings", "trust", "clients", "policy", "steps", "tools", "agent",
-    "episode", "feedback", "run", "table", "records", "problem", "inline", "telemetry",
+    "errors", "contract", "settings", "trust", "job", "clients", "policy", "steps", "durable", "tools",
+    "agent", "episode", "feedback", "run", "table", "records", "problem", "settle", "dispatch",
+    "inline", "telemetry",
 ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ Unknown fields are ignored, as the platform's own models ignore them.
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 import jiter
@@ -90,6 +91,16 @@ def read_body(body: str | None, encoded: bool | None, limit: int) -> bytes:  # n
     if len(data) > limit:
         raise TooLarge(f"The body is larger than {limit} bytes.")
     return data
+
+
+def prefers_async(headers: Mapping[str, str]) -> bool:
+    """Whether the request asks with ``Prefer: respond-async`` (RFC 7240) to be accepted only.
+
+    Args:
+        headers: of the request, with names that are looked up in any case.
+    """
+    preferences = (headers.get("prefer") or headers.get("Prefer") or "").split(",")
+    return any(item.split(";")[0].strip().lower() == "respond-async" for item in preferences)
 
 
 def parse_json(data: bytes) -> Any:

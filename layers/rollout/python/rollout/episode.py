@@ -200,9 +200,8 @@ class Episode:
         encoded = [_encode(message) for message in messages]
         body = _body(encoded, request)
         index = self._take_turn()
-        began = time.monotonic()
         try:
-            data = self._steps.turn(
+            data, seconds = self._steps.turn(
                 index, body, lambda: self._policy.sample(body, self._budget.deadline)
             )
             reply = _reply(data)
@@ -213,7 +212,7 @@ class Episode:
         except BadReply:
             self.maybe_captured += 1  # unreadable to us, but stored by the platform
             raise
-        self._remember(encoded, request, reply, time.monotonic() - began)
+        self._remember(encoded, request, reply, seconds)
         return reply
 
     def converse(
@@ -258,15 +257,19 @@ class Episode:
             messages.append(reply.message)
             messages.extend(self._answer(call, by_name) for call in reply.tool_calls)
 
-    def step(self, name: str, effect: Callable[[], Any]) -> Any:
+    def step(self, name: str, effect: Callable[[], Any], *, again: bool = False) -> Any:
         """Make a side effect once, also when the rollout replays.
 
         Args:
             name: tells the step apart in the execution's history.
             effect: does it, and returns a JSON value.
+            again: whether it may be made a second time where the process died in the middle of it.
+
+        Raises:
+            StepRaised: durable only: the effect raised, or died and may not be made again.
         """
         self._check_open()
-        return self._steps.once(name, effect)
+        return self._steps.step(name, effect, again=again)
 
     # --- what the run uses --------------------------------------------------------------------
 
@@ -287,7 +290,9 @@ class Episode:
     # --- inside -------------------------------------------------------------------------------
 
     def _check_open(self) -> None:
-        if self._closed or self.remaining() <= 0:
+        # What replays has happened in time; only what is new is held against the clock.
+        late = self.remaining() <= 0 and not self._steps.replaying()
+        if self._closed or late:
             raise OutOfTime("The rollout's time is over; score what was reached.")
 
     def _take_turn(self) -> int:

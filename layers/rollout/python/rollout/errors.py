@@ -17,9 +17,11 @@
     │   ├── AgentRaised                      the agent's function raised
     │   ├── NeverSampled                     the agent ended without a single turn
     │   ├── RewardError                      the reward is not a finite number in the agreed shape
+    │   ├── StepRaised                       the effect of an ``episode.step`` raised
     │   └── ReplayMismatch                   the agent did not replay the way it ran before
     ├── PolicyError                     the model, or the runtime that serves it
     │   ├── SampleFailed                     a Sample failed; ``captured`` says what became of it
+    │   │   └── SampleInterrupted            the process died during it (boundary: platform)
     │   └── BadReply                         the reply is not a chat completion
     ├── ToolError                       infrastructure behind a tool
     │   └── ToolBroken
@@ -33,6 +35,7 @@
         ├── ConfigurationError          503  a setting is missing or wrong
         ├── Unavailable                 503  storage or dispatch did not answer
         ├── Throttled                   429  too many rollouts at once
+        ├── Draining                    503  the stack takes no new rollouts before a deploy
         └── Abandoned                        the process that played the rollout died
 
 Each error names the boundary at fault and says in ``detail`` what to do about it. ``slug`` is stable:
@@ -74,6 +77,15 @@ class RolloutError(Exception):
             "title": self.title,
             "boundary": self.boundary,
             "detail": self.detail,
+        }
+
+    def record(self) -> dict[str, Any]:
+        """The error as JSON from which :func:`rebuild` makes it again when a rollout replays."""
+        return {
+            "slug": self.slug,
+            "detail": self.detail,
+            "retry_after": self.retry_after,
+            "facts": self.facts,
         }
 
 
@@ -160,6 +172,11 @@ class RewardError(AgentError):
     title = "The agent's reward cannot be sent"
 
 
+class StepRaised(AgentError):
+    slug = "step-raised"
+    title = "A step of the agent raised an exception"
+
+
 class ReplayMismatch(AgentError):
     slug = "replay-mismatch"
     title = "The agent did not replay the way it ran before"
@@ -182,8 +199,16 @@ class SampleFailed(PolicyError):
     title = "Sampling the policy failed"
 
     def __init__(self, detail: str, *, captured: Captured, retry_after: int | None = None) -> None:
-        super().__init__(detail, retry_after=retry_after)
+        super().__init__(detail, retry_after=retry_after, captured=captured)
         self.captured: Captured = captured
+
+
+class SampleInterrupted(SampleFailed):
+    """Nobody can know whether the turn was captured, so it is never sampled again."""
+
+    boundary = "platform"
+    slug = "sample-interrupted"
+    title = "The process died while it sampled a turn"
 
 
 class BadReply(PolicyError):
@@ -259,6 +284,25 @@ class Throttled(PlatformError):
     status = 429
 
 
+class Draining(PlatformError):
+    slug = "draining"
+    title = "This stack takes no new rollouts"
+    status = 503
+
+
 class Abandoned(PlatformError):
     slug = "abandoned"
     title = "The process that played this rollout died"
+
+
+def rebuild(record: dict[str, Any]) -> RolloutError:
+    """The error that :meth:`RolloutError.record` wrote down."""
+    kind = _by_slug(RolloutError)[record["slug"]]
+    return kind(record["detail"], retry_after=record["retry_after"], **record["facts"])
+
+
+def _by_slug(kind: type[RolloutError]) -> dict[str, type[RolloutError]]:
+    found = {kind.slug: kind}
+    for child in kind.__subclasses__():
+        found |= _by_slug(child)
+    return found

@@ -10,6 +10,7 @@ from typing import Any
 from rollout import trust
 from rollout.agent import load_agent
 from rollout.contract import RolloutRequest
+from rollout.dispatch import check_open
 from rollout.errors import OutOfTime, ReportRefused, ReportUndelivered
 from rollout.feedback import feedback_for
 from rollout.policy import policy_for
@@ -65,9 +66,11 @@ def play_inline(request: RolloutRequest, settings: Settings, time_left: float) -
         time_left: seconds until the Lambda is stopped.
 
     Raises:
-        Untrusted, AgentUnavailable, AlreadyRunning, BodyMismatch, Unavailable: nothing was accepted.
+        Untrusted, AgentUnavailable, AlreadyRunning, BodyMismatch, Draining, Unavailable: nothing was
+            accepted.
     """
     began = time.time()
+    check_open(settings)
     rollout = Rollout.of(request, trust.check(request, settings))
     agent = load_agent(settings.agent)
     end = began + min(settings.inline_budget, time_left - _ANSWER)

@@ -4,8 +4,8 @@ The row decides who may play a rollout. It is written under conditions: accepted
 only when its lease is over and no turn can have been captured, and fenced by the attempt's number so
 that a process believed dead cannot overwrite its successor.
 
-States: ``running`` → ``scored`` (the ending is known, the report is not delivered) → ``ready`` or
-``failed``. Keys and indexes are described in ``rollout.table``.
+States: ``accepted`` (durable only: not begun) → ``running`` → ``scored`` (the ending is known, the
+report is not delivered) → ``ready`` or ``failed``. Keys and indexes are described in ``rollout.table``.
 """
 
 from __future__ import annotations
@@ -14,26 +14,37 @@ import gzip
 import hashlib
 import json
 import time
+import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from rollout import clients
+from rollout.contract import RolloutRequest
 from rollout.errors import AlreadyRunning, BodyMismatch, NotFound
 from rollout.run import Ending, Report, Rollout
 from rollout.settings import Settings
 from rollout.table import Row, Table, answering
+from rollout.trust import Destination
 
-State = Literal["running", "scored", "ready", "failed"]
+State = Literal["accepted", "running", "scored", "ready", "failed"]
 # What is left to do with a rollout somebody asks for: play it, deliver the ending it has, settle it
 # because its process died while it sampled, or answer with what it came to.
 Verdict = Literal["play", "deliver", "settle", "answer"]
+# What a door does with a rollout it wants played durably: start it, start it again (under the same
+# name) because nobody has seen it begin, or leave it to those who have it.
+DurableVerdict = Literal["new", "again", "wait"]
 
 # A step hands out thousands of rollouts of one job at once; one index partition takes 1,000 writes
 # a second, so a job is spread over several.
 SHARDS = 16
 # A row is at most 400 KB; what is larger stays in the S3 object only.
 _MAX_INLINE_JSON = 100_000
+# Seconds after which a rollout that was accepted and not begun is started again.
+_START_PATIENCE = 120.0
+# Seconds after which an ending that is not reported is taken up by the sweep.
+_REPORT_PATIENCE = 60.0
 _SCHEMA = 1
 # Stands for the job where a rollout belongs to none.
 EVALUATION = "evaluation"
@@ -97,7 +108,7 @@ class Record:
             "accepted_at": row.get("accepted_at"),
             "ended_at": row.get("ended_at"),
         }
-        if self.state != "running":
+        if self.state not in ("accepted", "running"):
             summary["result"] = self.ending().result(self.trajectory_id)
             summary["report"] = json.loads(row.get("report", "null"))
         return summary
@@ -147,21 +158,112 @@ class Records:
         if self._table.put(row):
             self._list_job(rollout)
             return "play", self._hold(rollout, row)
-        known = self.get(rollout.destination.job_arn, rollout.destination.trajectory_id)
-        if known.fingerprint != rollout.fingerprint:
-            raise BodyMismatch(
-                "The trajectory was accepted before with another instance or other parameters; "
-                "a trajectory id names one rollout for good."
-            )
+        known = self._known(rollout)
         if known.replayable:
             return "play", self._take_over(rollout, known, {**row, "attempt": known.attempt + 1})
         if known.dead:
             lost = {**known.row, "attempt": known.attempt + 1, "lease_until": row["lease_until"]}
             return "settle", self._take_over(rollout, known, lost)
-        if known.state == "running":
+        if known.state in ("accepted", "running"):
             left = max(1, min(30, round(known.lease_until - time.time())))
             raise AlreadyRunning("This rollout is being played; ask again later.", retry_after=left)
         return "deliver" if known.state == "scored" else "answer", self._hold(rollout, known.row)
+
+    def accept_durable(self, rollout: Rollout, *, door: str) -> tuple[DurableVerdict, Hold]:
+        """Accept a rollout that a durable execution is to play.
+
+        Raises:
+            BodyMismatch, Unavailable: as :meth:`accept`.
+        """
+        row = self._new_row(rollout, lease=self._settings.execution_timeout, door=door)
+        row |= {"state": "accepted", "starter": uuid.uuid4().hex}
+        row |= {"due_at": iso(time.time() + _START_PATIENCE), **self._keep_request(rollout)}
+        if self._table.put(row):
+            self._list_job(rollout)
+            return "new", self._hold(rollout, row)
+        known = self._known(rollout)
+        if known.state == "accepted":
+            # Whoever accepted it must not take it away again under our feet.
+            sets = {"starter": row["starter"]}
+            mine = {"state": "accepted", "attempt": known.attempt}
+            joined = self._table.change(row["pk"], "rollout", sets, removes=(), only_if=mine)
+            return ("again" if joined else "wait"), self._hold(rollout, known.row)
+        if known.replayable:
+            try:
+                again = {**row, "attempt": known.attempt + 1}
+                return "new", self._take_over(rollout, known, again)
+            except AlreadyRunning:
+                pass
+        return "wait", self._hold(rollout, known.row)
+
+    def begin(self, job_arn: str, trajectory_id: str, attempt: int) -> dict[str, Any] | None:
+        """Take up an accepted rollout; may be called again by the same execution.
+
+        Returns:
+            Its ``request`` and when it was ``accepted`` (epoch seconds); None where it is another's:
+            closed, taken over, or withdrawn.
+        """
+        pk = _pk(job_arn, trajectory_id)
+        row = self._table.get(pk, "rollout")
+        if row is not None and row["state"] == "accepted" and int(row["attempt"]) == attempt:
+            lease = float(row["lease_until"])
+            sets = {"state": "running", "due_at": iso(lease)}
+            mine = {"state": "accepted", "attempt": attempt}
+            self._table.change(pk, "rollout", sets, removes=(), only_if=mine)
+            row = self._table.get(pk, "rollout")
+        if row is None or row["state"] != "running" or int(row["attempt"]) != attempt:
+            return None
+        return {"request": self._request(row), "accepted": _epoch(row["accepted_at"])}
+
+    def take(self, record: Record) -> Hold:
+        """Take a rollout from a process that is gone; whatever that still writes is refused.
+
+        Raises:
+            AlreadyRunning: somebody else was quicker.
+        """
+        rollout = self.rollout_of(record)
+        if record.state not in ("accepted", "running"):
+            return self._hold(rollout, record.row)
+        lost = {**record.row, "state": "running", "attempt": record.attempt + 1}
+        lease = time.time() + _REPORT_PATIENCE
+        return self._take_over(
+            rollout, record, {**lost, "lease_until": lease, "due_at": iso(lease)}
+        )
+
+    def rollout_of(self, record: Record) -> Rollout:
+        """The rollout a record tells of; the instance is empty where the row no longer holds it."""
+        row = record.row
+        request: dict[str, Any] = self._request(row) if _has_request(row) else {"instance": {}}
+        request["metadata"] = {
+            "job_arn": record.job_arn,
+            "trajectory_id": record.trajectory_id,
+            "endpoint": row["endpoint"],
+            "region": row["region"],
+        }
+        where = Destination(
+            record.job_arn, record.trajectory_id, row["endpoint"], row["region"], ""
+        )
+        parsed = RolloutRequest.model_validate(request)
+        return Rollout(parsed, where, record.fingerprint, str(row["group"]))
+
+    def due(self, until: float, limit: int) -> Iterator[Record]:
+        """The open rollouts for which something is due, the longest due first within each shard."""
+        for shard in range(SHARDS):
+            for pk in self._table.due(f"open#{shard:x}", iso(until), limit):
+                row = self._table.get(pk, "rollout")
+                if row is not None and "due_at" in row and row["due_at"] <= iso(until):
+                    yield _record(row)
+
+    def claim(self, record: Record, seconds: float) -> bool:
+        """Put off when a rollout is due, so that two sweeps do not do the same; False if too late."""
+        sets = {"due_at": iso(time.time() + seconds)}
+        mine = {"due_at": record.row["due_at"], "attempt": record.attempt}
+        pk = str(record.row["pk"])
+        return self._table.change(pk, "rollout", sets, removes=(), only_if=mine)
+
+    def count_open(self) -> int:
+        """How many rollouts have not ended, as the index knows it a moment later."""
+        return sum(self._table.count(f"open#{shard:x}") for shard in range(SHARDS))
 
     def hold(self, rollout: Rollout, attempt: int) -> Hold:
         """The hold of the process that plays a rollout's given attempt."""
@@ -170,6 +272,42 @@ class Records:
     def _hold(self, rollout: Rollout, row: Row) -> Hold:
         record = _record(row)
         return Hold(rollout, record.attempt, self._table, self._settings, record)
+
+    def _known(self, rollout: Rollout) -> Record:
+        """The record of a rollout that was accepted before, with the same body."""
+        known = self.get(rollout.destination.job_arn, rollout.destination.trajectory_id)
+        if known.fingerprint != rollout.fingerprint:
+            raise BodyMismatch(
+                "The trajectory was accepted before with another instance or other parameters; "
+                "a trajectory id names one rollout for good."
+            )
+        return known
+
+    def _keep_request(self, rollout: Rollout) -> Row:
+        """Keep the request for the worker: in the row, or in the bucket where it is large."""
+        text = rollout.request.model_dump_json()
+        if len(text) <= _MAX_INLINE_JSON // 4:  # a row counts bytes, up to four to a character
+            return {"request": text}
+        where = rollout.destination
+        name = f"{where.job_arn}\n{where.trajectory_id}\n{rollout.fingerprint}"
+        key = f"requests/{hashlib.sha256(name.encode()).hexdigest()}.json"
+        answering(
+            lambda: self._bucket().put_object(
+                Bucket=self._settings.bucket, Key=key, Body=text.encode()
+            )
+        )
+        return {"request_key": key}
+
+    def _request(self, row: Row) -> dict[str, Any]:
+        if "request" in row:
+            return json.loads(row["request"])
+        answer = answering(
+            lambda: self._bucket().get_object(Bucket=self._settings.bucket, Key=row["request_key"])
+        )
+        return json.loads(answer["Body"].read())
+
+    def _bucket(self) -> Any:
+        return _bucket(self._settings)
 
     def _take_over(self, rollout: Rollout, known: Record, row: Row) -> Hold:
         """Write the next attempt's row, unless somebody else was quicker."""
@@ -225,6 +363,7 @@ class Hold:
         rollout: whose row it is.
         attempt: the fencing number.
         known: the row as it was when the hold was taken, if it was read.
+        report_patience: seconds after which the sweep takes up an ending that is not reported.
     """
 
     rollout: Rollout
@@ -232,10 +371,20 @@ class Hold:
     table: Table
     settings: Settings
     known: Record | None = None
+    report_patience: float = _REPORT_PATIENCE
 
     def sampling(self) -> None:
         """Remember that the first Sample is about to go out: from here on a turn may be captured."""
         self._change({"sampling": True}, state="running")
+
+    def withdraw(self) -> None:
+        """Take back the acceptance of a rollout that could not be started.
+
+        Not if somebody else has asked for the same rollout since: they may have started it.
+        """
+        assert self.known is not None  # noqa: S101 - a hold on what was just accepted
+        mine = {"state": "accepted", "attempt": self.attempt, "starter": self.known.row["starter"]}
+        self.table.delete(str(self.known.row["pk"]), "rollout", only_if=mine)
 
     def scored(self, ending: Ending) -> None:
         """Remember the ending in the row, then the trajectory in the bucket.
@@ -251,7 +400,7 @@ class Hold:
             "usage": json.dumps(ending.usage),
             "metrics": _bounded(ending.metrics, "{}"),
             # The report is due right away; the sweep looks for what stays here.
-            "due_at": iso(time.time() + 60),
+            "due_at": iso(time.time() + self.report_patience),
         }
         if ending.rewards is not None:
             sets |= {"rewards": json.dumps(ending.rewards), "reward": repr(ending.reward)}
@@ -262,7 +411,7 @@ class Hold:
                 "output": _bounded(ending.output, "null"),
                 "content": content_key(self.rollout),
             }
-        self._change(sets, state="running")
+        self._change(sets, state="running", removes=("request", "request_key"))
         if keep:
             self._store(ending)
 
@@ -286,7 +435,12 @@ class Hold:
         where = self.rollout.destination
         mine = {"state": state, "attempt": self.attempt}
         pk = _pk(where.job_arn, where.trajectory_id)
-        if not self.table.change(pk, "rollout", sets, removes=removes, only_if=mine):
+        if self.table.change(pk, "rollout", sets, removes=removes, only_if=mine):
+            return
+        # A durable execution repeats a write it died after: what is there already is no conflict.
+        row = self.table.get(pk, "rollout") or {}
+        ours = row.get("attempt") == self.attempt
+        if not ours or _PROGRESS.index(row["state"]) < _PROGRESS.index(sets.get("state", state)):
             raise AlreadyRunning(
                 "Another process has taken this rollout over; this one stops here.", retry_after=1
             )
@@ -306,7 +460,7 @@ class Hold:
             "turns": ending.transcript,
         }
         body = gzip.compress(json.dumps(document).encode(), compresslevel=5)
-        bucket = clients.client("s3", self.settings.region, read_timeout=20, attempts=4)
+        bucket = _bucket(self.settings)
         answering(
             lambda: bucket.put_object(
                 Bucket=self.settings.bucket,
@@ -319,6 +473,7 @@ class Hold:
 
 
 _listed: set[str] = set()
+_PROGRESS = ("accepted", "running", "scored", "ready", "failed")
 
 
 def forget() -> None:
@@ -332,6 +487,18 @@ def content_key(rollout: Rollout) -> str:
     job = where.job_arn.rsplit("/", 1)[-1] or EVALUATION
     name = hashlib.sha256(f"{where.job_arn}\n{where.trajectory_id}".encode()).hexdigest()
     return f"trajectories/{job}/{name}.json.gz"
+
+
+def _bucket(settings: Settings) -> Any:
+    return clients.client("s3", settings.region, read_timeout=20, attempts=4)
+
+
+def _has_request(row: Row) -> bool:
+    return "request" in row or "request_key" in row
+
+
+def _epoch(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
 
 
 def _pk(job_arn: str, trajectory_id: str) -> str:

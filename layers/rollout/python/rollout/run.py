@@ -28,6 +28,7 @@ from rollout.errors import (
     ContractViolation,
     NeverSampled,
     OutOfTime,
+    ReplayMismatch,
     ReportRefused,
     ReportUndelivered,
     RewardError,
@@ -40,6 +41,9 @@ from rollout.steps import Steps
 from rollout.trust import Destination
 
 Delivery = Literal["delivered", "refused", "pending"]
+
+# Seconds an agent has to replay what is recorded, when its deadline has passed meanwhile.
+_REPLAY = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,20 +166,23 @@ def run(
     Raises:
         Unavailable: the records could not be written; the rollout can be taken up again.
     """
-    played = steps.play(
-        lambda: asdict(
-            play(
-                rollout,
-                agent=agent,
-                policy=policy,
-                steps=steps,
-                settings=settings,
-                deadline=deadline,
-            )
+
+    def body() -> dict[str, Any]:
+        ending = play(
+            rollout,
+            agent=agent,
+            policy=policy,
+            steps=steps,
+            settings=settings,
+            deadline=deadline,
         )
-    )
-    ending = Ending(**played)
-    steps.once("scored", lambda: ledger.scored(ending))
+        return asdict(ending)
+
+    try:
+        ending = Ending(**steps.play(body))
+    except Abandoned as error:
+        ending = abandoned(error)
+    steps.remember("scored", lambda: ledger.scored(ending))
     return ending, report(ending, steps=steps, feedback=feedback, ledger=ledger)
 
 
@@ -198,7 +205,7 @@ def report(
         outcome = Report("refused", error.detail)
     except ReportUndelivered as error:
         outcome = Report("pending", error.detail)
-    steps.once("reported", lambda: ledger.reported(ending, outcome))
+    steps.remember("reported", lambda: ledger.reported(ending, outcome))
     return outcome
 
 
@@ -213,6 +220,7 @@ def play(
 ) -> Ending:
     """Run the agent on its episode until it answers, fails or runs out of time."""
     began = time.time()
+    replayed = steps.replaying()
     episode = Episode(
         instance=rollout.request.instance,
         trajectory_id=rollout.destination.trajectory_id,
@@ -228,12 +236,20 @@ def play(
         model=rollout.request.model_name,
     )
     try:
-        value = _within(lambda: _call(agent, episode), deadline)
+        # A replay may begin when the time is over; it needs a moment to tell what happened.
+        until = max(deadline, began + _REPLAY) if replayed else deadline
+        value = _within(lambda: _call(agent, episode), until)
         outcome = as_outcome(value, agent.name)
         if episode.turns == 0:
             raise NeverSampled(
                 f"Agent {agent.name} returned without sampling; a job that receives no sampling "
                 "request fails. Call episode.sample or episode.converse."
+            )
+        if steps.replaying():
+            raise ReplayMismatch(
+                f"Agent {agent.name} ended after turn {episode.turns}, though more turns or steps "
+                "were recorded when it ran before. Between its episode's calls an agent must be "
+                "deterministic; otherwise mark it @agent(replay=False)."
             )
         rewards = shape_rewards(outcome.reward, episode.turns, settings.reward_shape, agent.name)
         metrics, output, error = dict(outcome.metrics), _output(outcome.output, agent.name), None
@@ -246,6 +262,9 @@ def play(
         floor = settings.failure_policy.floor(error.boundary)
         if floor is not None and episode.turns > 0:
             rewards = shape_rewards(floor, episode.turns, settings.reward_shape, agent.name)
+    uncertain = episode.maybe_captured
+    if replayed and episode.turns == 0 and uncertain == 0:
+        uncertain = 1  # it did not get as far as it had before
     return Ending(
         status="failed" if rewards is None else "ready",
         rewards=rewards,
@@ -253,7 +272,7 @@ def play(
         output=output,
         error=error.document() if error else None,
         turns=episode.turns,
-        uncertain=episode.maybe_captured,
+        uncertain=uncertain,
         usage=episode.usage(),
         seconds=round(time.time() - began, 3),
         transcript=[asdict(turn) for turn in episode.transcript],
@@ -363,12 +382,15 @@ def _digest(what: str, value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def abandoned() -> Ending:
+def abandoned(error: Abandoned | None = None) -> Ending:
     """The ending of a rollout whose process died after it began to sample.
 
     Failed whatever FailurePolicy says: a floor needs a turn that was captured for certain.
+
+    Args:
+        error: why, if more is known than that.
     """
-    error = Abandoned(
+    error = error or Abandoned(
         "The process that played this rollout died after it had begun to sample; a second play "
         "would mix two attempts in one trajectory."
     )

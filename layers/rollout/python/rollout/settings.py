@@ -75,6 +75,23 @@ class Settings:
     reward_shape: RewardShape
     record_content: RecordContent
     retention_days: int
+    time_limit: float
+    job_timeout: float
+    job_margin: float
+    execution_timeout: float
+    worker: str
+    job_endpoint: str
+    max_running: int
+    draining: bool
+
+    @property
+    def durable_budget(self) -> float:
+        """Seconds from acceptance until a durable rollout's agent must have answered.
+
+        The smaller of our own limit and the job's ``rollout_timeout`` with a margin for grading and
+        the report.
+        """
+        return min(self.time_limit, self.job_timeout - self.job_margin)
 
 
 class _Reader:
@@ -162,6 +179,13 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             "ROLLOUT_REPORT_MARGIN must be smaller than ROLLOUT_INLINE_BUDGET: "
             "no time would be left to play the rollout."
         )
+    job_timeout = read.number("ROLLOUT_JOB_TIMEOUT", 600.0, float, 10, 86_400)
+    job_margin = read.number("ROLLOUT_JOB_MARGIN", 30.0, float, 0.1, 3_600)
+    if job_margin >= job_timeout:
+        raise ConfigurationError(
+            "ROLLOUT_JOB_MARGIN must be smaller than ROLLOUT_JOB_TIMEOUT: "
+            "no time would be left to play the rollout."
+        )
     return Settings(
         agent=read.text("ROLLOUT_AGENT", "agents.calculator:calculator"),
         table=read.text("ROLLOUT_TABLE"),
@@ -188,6 +212,14 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             "RecordContent", read.choice("ROLLOUT_RECORD_CONTENT", ("full", "numbers"))
         ),
         retention_days=read.number("ROLLOUT_RETENTION_DAYS", 30, int, 1, 3_650),
+        time_limit=read.number("ROLLOUT_TIME_LIMIT", 86_400.0, float, 1, 86_400),
+        job_timeout=job_timeout,
+        job_margin=job_margin,
+        execution_timeout=read.number("ROLLOUT_EXECUTION_TIMEOUT", 14_400.0, float, 60, 31_622_400),
+        worker=read.text("ROLLOUT_WORKER", ""),
+        job_endpoint=read.text("ROLLOUT_JOB_ENDPOINT", ""),
+        max_running=read.number("ROLLOUT_MAX_RUNNING", 0, int, 0, 1_000_000),
+        draining=read.choice("ROLLOUT_DRAINING", ("false", "true")) == "true",
     )
 
 

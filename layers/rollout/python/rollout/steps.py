@@ -1,8 +1,8 @@
 """How a side effect is made once.
 
 ``run`` plays a rollout through this seam and does not know whether it runs inside a request or as a
-durable execution. Inline, an effect is simply made; the durable implementation records each one and
-hands the recorded value back when the rollout replays.
+durable execution. Inline, an effect is simply made; the durable implementation (``rollout.durable``)
+records each one and hands the recorded value back when the rollout replays.
 """
 
 from __future__ import annotations
@@ -10,11 +10,16 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 from rollout.errors import ReportUndelivered
 
-T = TypeVar("T")
+
+class Sampled(NamedTuple):
+    """A turn's reply and how long the policy took, in seconds."""
+
+    data: bytes
+    seconds: float
 
 
 class Steps(Protocol):
@@ -23,11 +28,18 @@ class Steps(Protocol):
     def play(self, body: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Run the agent's part once and return its ending (a JSON object).
 
-        Every ``turn`` and ``once`` happens inside ``body``.
+        Every ``turn`` and ``step`` happens inside ``body``.
+
+        Raises:
+            Abandoned: an earlier attempt died, and the agent cannot replay.
         """
         ...
 
-    def turn(self, index: int, request: bytes, sample: Callable[[], bytes]) -> bytes:
+    def replaying(self) -> bool:
+        """Whether what comes next has happened before and is only told again."""
+        ...
+
+    def turn(self, index: int, request: bytes, sample: Callable[[], bytes]) -> Sampled:
         """Sample turn ``index`` (from 0) at most once.
 
         Args:
@@ -37,12 +49,26 @@ class Steps(Protocol):
 
         Raises:
             ReplayMismatch: the recorded turn was made by another request.
-            SampleFailed: from ``sample``, or because an earlier attempt was interrupted.
+            SampleInterrupted: an earlier attempt died before its reply was recorded.
+            SampleFailed: from ``sample``.
         """
         ...
 
-    def once(self, name: str, effect: Callable[[], Any]) -> Any:
-        """Make a side effect and return its value, which must be JSON."""
+    def step(self, name: str, effect: Callable[[], Any], *, again: bool) -> Any:
+        """Make a side effect of the agent's and return its value, which must be JSON.
+
+        Args:
+            name: tells the step apart in the execution's history.
+            effect: does it.
+            again: whether it may be made again where an earlier attempt died in the middle.
+
+        Raises:
+            StepRaised: the effect raised, or died and may not be made again.
+        """
+        ...
+
+    def remember(self, name: str, write: Callable[[], Any]) -> Any:
+        """Write to the records; the write must be one that may happen twice."""
         ...
 
     def report(self, name: str, send: Callable[[], None]) -> None:
@@ -72,16 +98,24 @@ class InlineSteps:
     def play(self, body: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return body()
 
-    def turn(self, index: int, request: bytes, sample: Callable[[], bytes]) -> bytes:
+    def replaying(self) -> bool:
+        return False
+
+    def turn(self, index: int, request: bytes, sample: Callable[[], bytes]) -> Sampled:
         del index, request  # nothing replays here
         if not self._sampling:
             self._before_first_turn()
             self._sampling = True
-        return sample()
+        began = time.monotonic()
+        return Sampled(sample(), time.monotonic() - began)
 
-    def once(self, name: str, effect: Callable[[], Any]) -> Any:
-        del name
+    def step(self, name: str, effect: Callable[[], Any], *, again: bool) -> Any:
+        del name, again
         return effect()
+
+    def remember(self, name: str, write: Callable[[], Any]) -> Any:
+        del name
+        return write()
 
     def report(self, name: str, send: Callable[[], None]) -> None:
         del name

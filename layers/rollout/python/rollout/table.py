@@ -74,6 +74,46 @@ class Table:
         )
         return answer is not None
 
+    def delete(self, pk: str, sk: str, *, only_if: Row) -> bool:
+        """Delete a row that has these values; False if it has not."""
+        request = _condition(only_if)
+        answer = answering(
+            lambda: self._client().delete_item(
+                TableName=self._name, Key=_attributes({"pk": pk, "sk": sk}), **request
+            )
+        )
+        return answer is not None
+
+    def due(self, shard: str, until: str, limit: int) -> list[str]:
+        """The ``pk`` of the open rows of a shard that are due, the longest due first."""
+        answer = answering(
+            lambda: self._client().query(
+                TableName=self._name,
+                IndexName="open",
+                KeyConditionExpression="open_shard = :s AND due_at <= :d",
+                ExpressionAttributeValues={":s": {"S": shard}, ":d": {"S": until}},
+                Limit=limit,
+            )
+        )
+        return [item["pk"]["S"] for item in answer["Items"]]
+
+    def count(self, shard: str) -> int:
+        """How many open rows a shard has."""
+        request: dict[str, Any] = {
+            "TableName": self._name,
+            "IndexName": "open",
+            "KeyConditionExpression": "open_shard = :s",
+            "ExpressionAttributeValues": {":s": {"S": shard}},
+            "Select": "COUNT",
+        }
+        total = 0
+        while True:
+            answer = answering(lambda: self._client().query(**request))
+            total += answer["Count"]
+            if "LastEvaluatedKey" not in answer:
+                return total
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
     def _client(self) -> Any:
         return clients.client("dynamodb", self._region, read_timeout=5, attempts=4)
 

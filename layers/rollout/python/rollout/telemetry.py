@@ -7,8 +7,10 @@ from typing import Any
 
 from aws_lambda_powertools.logging import Logger
 
+from rollout.dispatch import Accepted
 from rollout.errors import RolloutError
-from rollout.inline import Played
+from rollout.records import Record
+from rollout.run import Ending, Report, Rollout
 
 logger = Logger(service="rollout")
 
@@ -19,26 +21,64 @@ def begin(context: Any) -> None:
     logger.thread_safe_append_keys(request_id=getattr(context, "aws_request_id", ""))
 
 
-def ended(played: Played) -> None:
-    """One rollout has been answered."""
-    ending, where = played.ending, played.rollout.destination
+def ended(rollout: Rollout, ending: Ending, told: Report, *, repeated: bool = False) -> None:
+    """One rollout has ended, or has been answered again."""
+    where = rollout.destination
     logger.info(
         "rollout ended",
         extra={
             "job_arn": where.job_arn,
             "trajectory_id": where.trajectory_id,
-            "group": played.rollout.group,
-            "status": ending.status,
-            "reward": ending.reward,
-            "turns": ending.turns,
-            "seconds": ending.seconds,
-            "tokens": ending.usage,
-            "error_type": ending.error["type"] if ending.error else None,
-            "boundary": ending.error["boundary"] if ending.error else None,
-            "report": played.report.delivery,
-            "repeated": played.repeated,
+            "group": rollout.group,
+            "repeated": repeated,
+            **_ending(ending, told),
         },
     )
+
+
+def accepted(known: Accepted) -> None:
+    """One rollout has been accepted for a durable execution."""
+    where = known.rollout.destination
+    logger.info(
+        "rollout accepted",
+        extra={
+            "job_arn": where.job_arn,
+            "trajectory_id": where.trajectory_id,
+            "group": known.rollout.group,
+            "repeated": known.repeated,
+        },
+    )
+
+
+def closed(record: Record, ending: Ending, told: Report) -> None:
+    """A rollout whose process is gone has been brought to its end."""
+    logger.warning(
+        "rollout closed",
+        extra={
+            "job_arn": record.job_arn,
+            "trajectory_id": record.trajectory_id,
+            "was": record.state,
+            **_ending(ending, told),
+        },
+    )
+
+
+def swept(done: dict[str, int]) -> None:
+    """One sweep is over."""
+    logger.info("sweep ended", extra=done)
+
+
+def _ending(ending: Ending, told: Report) -> dict[str, Any]:
+    return {
+        "status": ending.status,
+        "reward": ending.reward,
+        "turns": ending.turns,
+        "seconds": ending.seconds,
+        "tokens": ending.usage,
+        "error_type": ending.error["type"] if ending.error else None,
+        "boundary": ending.error["boundary"] if ending.error else None,
+        "report": told.delivery,
+    }
 
 
 def refused(error: RolloutError) -> None:

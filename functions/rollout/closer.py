@@ -1,0 +1,48 @@
+"""EventBridge "Durable Execution Status Change": closes the rollout of an execution that died."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rollout import clients, telemetry
+from rollout.errors import AlreadyRunning, NotFound
+from rollout.records import Records
+from rollout.settings import settings
+from rollout.settle import settle
+
+_WHY = {
+    "FAILED": "The durable execution that played this rollout failed.",
+    "TIMED_OUT": "The durable execution that played this rollout ran out of its time.",
+    "STOPPED": "The durable execution that played this rollout was stopped.",
+}
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
+    """Close one trajectory with the trainer, once; a failure is raised, so that the event comes again.
+
+    Source of the event's shape: Lambda developer guide, "Monitoring durable functions".
+    """
+    telemetry.begin(context)
+    detail = event["detail"]
+    why = _WHY.get(detail["status"])
+    if why is None:
+        return {"closed": "no", "why": f"status {detail['status']} needs no closing"}
+    started = _started(detail["durableExecutionArn"])
+    try:
+        record = Records(settings()).get(started["job_arn"], started["trajectory_id"])
+        if record.terminal or record.attempt != started["attempt"]:
+            return {"closed": "no", "why": f"the rollout is {record.state}"}
+        ending, told = settle(record, settings(), why)
+    except (NotFound, AlreadyRunning) as error:
+        return {"closed": "no", "why": error.detail}
+    telemetry.closed(record, ending, told)
+    return {"closed": "yes", "report": told.delivery}
+
+
+def _started(arn: str) -> dict[str, Any]:
+    """What the execution was started with: job, trajectory and attempt."""
+    answer = clients.client("lambda", settings().region).get_durable_execution(
+        DurableExecutionArn=arn
+    )
+    return json.loads(answer["InputPayload"])

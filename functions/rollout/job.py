@@ -1,0 +1,26 @@
+"""The door a SageMaker AgentRFT job invokes directly: accepts a rollout, answers ``{}``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rollout import telemetry
+from rollout.dispatch import dispatch
+from rollout.errors import RolloutError
+from rollout.job import job_error, job_request
+from rollout.settings import settings
+
+
+def handler(event: Any, context: Any) -> dict[str, str]:
+    """Accept one rollout; every failure is an answer, never an exception."""
+    telemetry.begin(context)
+    try:
+        accepted = dispatch(job_request(event, settings()), settings(), door="job")
+        telemetry.accepted(accepted)
+    except RolloutError as error:
+        telemetry.refused(error)
+        return job_error(error)
+    except Exception as error:  # noqa: BLE001 - the job reads a document, whatever happened
+        telemetry.crashed(error)
+        return job_error(RolloutError("An unexpected error; the log has its type and place."))
+    return {}

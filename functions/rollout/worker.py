@@ -1,0 +1,76 @@
+"""The durable execution of one rollout; started by name through ``rollout.dispatch``."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from aws_durable_execution_sdk_python import (
+    DurableContext,
+    durable_execution,  # pyright: ignore[reportUnknownVariableType] - a decorator without types
+)
+
+from rollout import telemetry
+from rollout.agent import Agent, load_agent
+from rollout.contract import validate_rollout
+from rollout.durable import DurableSteps
+from rollout.errors import AgentUnavailable, AlreadyRunning
+from rollout.feedback import feedback_for
+from rollout.policy import policy_for
+from rollout.records import Records
+from rollout.run import Rollout, run
+from rollout.settings import settings
+from rollout.trust import check
+
+# Seconds of an execution's time kept for the sweep to be told that a report is not delivered.
+_LAST = 60.0
+
+
+@durable_execution
+def handler(event: dict[str, Any], context: DurableContext) -> dict[str, Any]:
+    """Play one accepted rollout, or go on where an earlier invocation stopped.
+
+    Args:
+        event: ``{"job_arn", "trajectory_id", "attempt"}``; the record holds the rest.
+    """
+    telemetry.begin(context.lambda_context)
+    known, agent = settings(), _agent()
+    patience = time.time() + known.execution_timeout
+    steps = DurableSteps(context, known, replay=agent.replay, patience=patience)
+    try:
+        taken = steps.remember("begin", lambda: Records(known).begin(**event))
+        if taken is None:
+            return {"status": "superseded"}
+        steps.patience = taken["accepted"] + known.execution_timeout - _LAST
+        request = validate_rollout(taken["request"])
+        rollout = Rollout.of(request, check(request, known))
+        hold = Records(known).hold(rollout, event["attempt"])
+        hold = replace(hold, report_patience=known.execution_timeout)
+        steps.before_first_turn = hold.sampling
+        ending, told = run(
+            rollout,
+            agent=agent,
+            policy=policy_for(rollout.destination, known),
+            steps=steps,
+            feedback=feedback_for(rollout.destination),
+            ledger=hold,
+            settings=known,
+            deadline=taken["accepted"] + known.durable_budget,
+        )
+    except AlreadyRunning:  # the closer or the sweep has taken it
+        return {"status": "superseded"}
+    telemetry.ended(rollout, ending, told)
+    return {"status": ending.status, "report": told.delivery}
+
+
+def _agent() -> Agent:
+    """The agent; one that cannot be loaded fails the rollout, which is then reported."""
+    try:
+        return load_agent(settings().agent)
+    except AgentUnavailable as error:
+        return Agent(settings().agent, lambda _, error=error: _raise(error))
+
+
+def _raise(error: AgentUnavailable) -> None:
+    raise error
