@@ -34,6 +34,7 @@ class Server:
         config = uvicorn.Config(
             app,
             http=_Protocol,
+            interface="asgi3",
             log_level="error",
             access_log=False,
             lifespan="off",

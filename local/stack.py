@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from moto.server import ThreadedMotoServer
 
+from local.durable import WORKER, EventBus, InProcess, Invoke, LambdaService
 from local.faults import FaultScript
 from local.gateway import Gateway, environment_of
 from local.server import Server
@@ -34,6 +35,9 @@ class LocalStack:
         agent: ``module:function``.
         faults: what goes wrong in the Job Runtime.
         port: of the local gateway; 0 picks a free one.
+        durable: directory of the durable runner's store; None for a stack without the worker.
+        invoke: runs the worker's invocations; in this process if not given.
+        backoff: seconds until a failed invocation of the worker is tried again.
         environ: further settings, as the template's parameters would set them.
     """
 
@@ -44,6 +48,9 @@ class LocalStack:
         agent: str = "agents.calculator:calculator",
         faults: FaultScript | None = None,
         port: int = 0,
+        durable: Path | None = None,
+        invoke: Invoke | None = None,
+        backoff: int = 5,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self.simulator = JobRuntimeSimulator(policy, faults)
@@ -54,6 +61,10 @@ class LocalStack:
         self._agent = agent
         self._port = port
         self._more = dict(environ or {})
+        self.service: LambdaService | None = None
+        if durable is not None:
+            run = invoke or InProcess(environment_of(HANDLERS / "worker.py"))
+            self.service = LambdaService(run, durable, backoff=backoff)
         self._before: dict[str, str] = {}
         self._open = ExitStack()
         self.url = ""
@@ -71,6 +82,10 @@ class LocalStack:
         self._open.callback(self._restore)
         _forget()
         self._create()
+        if self.service is not None:
+            self._open.enter_context(self.service)
+            closer = environment_of(HANDLERS / "closer.py")()
+            self._open.enter_context(EventBus(self.service, closer))
         server = Server(Gateway(environment_of(HANDLERS / "api.py")), self._port)
         self._open.enter_context(server)
         self.url = server.url
@@ -95,8 +110,14 @@ class LocalStack:
             "ROLLOUT_BUCKET": self.bucket,
             "ROLLOUT_ACCOUNT_ID": ACCOUNT,
             "ROLLOUT_ALLOWED_ENDPOINTS": self.simulator.url,
+            **self._durable_environ(),
             **self._more,
         }
+
+    def _durable_environ(self) -> dict[str, str]:
+        if self.service is None:
+            return {}
+        return {"AWS_ENDPOINT_URL_LAMBDA": self.service.url, "ROLLOUT_WORKER": WORKER}
 
     def request(self, trajectory_id: str, instance: dict[str, Any]) -> dict[str, Any]:
         """Hand out a problem and return the body of ``POST /rollout`` for it."""
@@ -129,7 +150,11 @@ class LocalStack:
 
 def _forget() -> None:
     """Settings and clients are kept for a process's life; another stack is another life."""
+    from aws_durable_execution_sdk_python.lambda_service import LambdaClient
+
     from rollout import clients, records, settings
+
+    LambdaClient._cached_boto_client = None  # noqa: SLF001 - pyright: ignore[reportPrivateUsage]
 
     settings.settings.cache_clear()
     clients.forget()

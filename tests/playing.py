@@ -1,0 +1,68 @@
+"""Agents that only tests play."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+from rollout import Episode, Outcome, agent
+from rollout.errors import OutOfTime
+
+_calls = itertools.count()
+
+
+def ask(episode: Episode, text: str):
+    return episode.sample([{"role": "user", "content": text}])
+
+
+@agent
+def twelve_turns(episode: Episode) -> float:
+    for turn in range(12):
+        ask(episode, f"turn {turn}")
+    return 1.0
+
+
+@agent
+def fickle(episode: Episode) -> float:
+    """Says something else whenever it is called."""
+    call = next(_calls)
+    for turn in range(6):
+        ask(episode, f"call {call} turn {turn}")
+    return 1.0
+
+
+@agent
+def forgetful(episode: Episode) -> float:
+    """Makes fewer turns when it is called again."""
+    first = next(_calls) == 0
+    for turn in range(6 if first else 2):
+        ask(episode, f"turn {turn}")
+    return 1.0
+
+
+@agent(replay=False)
+def unrepeatable(episode: Episode) -> float:
+    ask(episode, f"at {time.time()}")
+    ask(episode, f"at {time.time()}")
+    return 0.5
+
+
+@agent
+def stepping(episode: Episode) -> Outcome:
+    """Books a ticket once and remembers its number through every replay."""
+    ticket = episode.step("book", lambda: {"number": next(_calls)})
+    for turn in range(4):
+        ask(episode, f"ticket {ticket['number']} turn {turn}")
+    return Outcome(1.0, {"ticket": ticket["number"]})
+
+
+@agent
+def tireless(episode: Episode) -> float:
+    """Samples until its time is over and is graded for what it reached."""
+    turns = 0
+    try:
+        while True:
+            ask(episode, f"turn {turns}")
+            turns += 1
+    except OutOfTime:
+        return float(turns > 0)
