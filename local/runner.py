@@ -18,7 +18,7 @@ from aws_durable_execution_sdk_python_testing.executor import Executor
 from aws_durable_execution_sdk_python_testing.runner import WebRunner, WebRunnerConfig
 from aws_durable_execution_sdk_python_testing.stores.base import StoreType
 from aws_durable_execution_sdk_python_testing.threads import DaemonThreadPool
-from aws_durable_execution_sdk_python_testing.web.server import WebServiceConfig
+from aws_durable_execution_sdk_python_testing.web.server import RequestHandler, WebServiceConfig
 
 
 class ResumingRunner(WebRunner):
@@ -53,6 +53,8 @@ def main() -> int:
         "--attempts", type=int, default=5, help="failed invocations in a row at most"
     )
     options = parser.parse_args()
+    # Its answers are written in two pieces, which Nagle's algorithm delays by 40 ms each.
+    RequestHandler.disable_nagle_algorithm = True
     Executor.RETRY_BACKOFF_SECONDS = options.backoff
     Executor.MAX_CONSECUTIVE_FAILED_ATTEMPTS = options.attempts
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

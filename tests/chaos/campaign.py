@@ -144,7 +144,7 @@ def _play(stack: LocalStack, http: httpx.Client, name: str) -> None:
         state = http.get(f"{stack.url}/rollouts/{name}", params={"job_arn": JOB_ARN}).json()
         if state.get("state") in ("ready", "failed"):
             return
-        time.sleep(0.15)
+        time.sleep(0.3)
 
 
 def _reconcile(stack: LocalStack, name: str, toll: Toll) -> None:

@@ -1,0 +1,101 @@
+"""Workers die by SIGKILL at every boundary and at random; nothing is lost, repeated or in conflict."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from agents import calculator
+from local.stack import LocalStack
+from tests.chaos.campaign import at_random, boundaries, campaign, chaotic_stack
+from tests.chaos.killer import CALLS
+from tests.conftest import ROOT
+from tests.integration.conftest import RIE, free_port, process
+
+SEED = 20260101
+
+
+def check(toll, capsys):
+    with capsys.disabled():
+        print("", *toll.lines(), sep="\n    ")
+    assert toll.clean, (toll.lost, toll.in_conflict, toll.turn_twice, toll.undelivered)
+
+
+def test_killed_in_forked_processes(tmp_path, capsys):
+    names = [*boundaries(SEED), *at_random(SEED, 100)]
+    with chaotic_stack(tmp_path) as (stack, kills):
+        toll = campaign(stack, kills, names)
+        died = {name for name in boundaries(SEED) if (kills / name).exists()}
+    check(toll, capsys)
+    assert toll.kills >= 200
+    # CALLS covers a clean rollout: it reaches the last boundary or stops just short of it.
+    assert len(died) >= 2 * CALLS - 4
+    assert toll.endings["ready"] > 0
+    assert toll.endings["sample-interrupted"] > 0
+
+
+@pytest.fixture
+def under_rie(tmp_path):
+    """Two emulators that run the built worker with a plan to die, and a stack that invokes them."""
+    built = ROOT / ".aws-sam" / "x86_64"
+    kills = tmp_path / "kills"
+    kills.mkdir()
+    urls: list[str] = []
+    free: list[str] = []
+
+    def invoke(event):
+        url = free.pop()
+        try:
+            answer = httpx.post(url, json=event, timeout=120).json()
+        finally:
+            free.append(url)
+        if "Status" not in answer:
+            raise RuntimeError(str(answer))
+        return answer
+
+    def gold(asked):
+        return calculator.gold(asked.instance, asked.messages)
+
+    with (
+        LocalStack(gold, durable=tmp_path / "durable", invoke=invoke, backoff=0) as stack,
+        ExitStack() as emulators,
+    ):
+        layers = [built / "DependenciesX86/python", ROOT / "layers/rollout/python"]
+        # local/ and tests/ come from this checkout: they are the plan, not the worker.
+        path = [built / "WorkerFunction", *layers, ROOT, _site_packages()]
+        environ = {
+            **stack.environ(),
+            "PYTHONPATH": ":".join(map(str, path)),
+            "CHAOS_DIR": str(kills),
+            "AWS_LAMBDA_FUNCTION_NAME": "worker",
+            "AWS_LAMBDA_FUNCTION_TIMEOUT": "900",
+            "LAMBDA_TASK_ROOT": str(built / "WorkerFunction"),
+        }
+        for number in range(2):
+            address = f"127.0.0.1:{free_port()}"
+            command = [
+                str(RIE), "--runtime-interface-emulator-address", address,
+                "--runtime-api-address", f"127.0.0.1:{free_port()}",
+                sys.executable, "-m", "awslambdaric", "tests.chaos.killer.handler",
+            ]  # fmt: skip
+            log = tmp_path / f"rie-{number}.log"
+            emulators.enter_context(process(command, environ, log, f"http://{address}/"))
+            urls.append(f"http://{address}/2015-03-31/functions/function/invocations")
+        free.extend(urls)
+        yield stack, kills
+
+
+def _site_packages() -> Path:
+    return Path(httpx.__file__).parent.parent
+
+
+def test_killed_under_the_runtime_interface_emulator(under_rie, capsys):
+    stack, kills = under_rie
+    names = at_random(SEED, 12)
+    toll = campaign(stack, kills, names, concurrency=2)
+    check(toll, capsys)
+    assert toll.kills >= 12
