@@ -25,6 +25,7 @@ class Fault:
         nth: only a trajectory's nth call of the operation, from 1; None for every call.
         value: the status, or the delay in seconds.
         share: probability that the fault strikes a call it applies to.
+        trajectory_id: only this trajectory; empty for all.
     """
 
     operation: str
@@ -32,6 +33,7 @@ class Fault:
     nth: int | None = None
     value: float = 0
     share: float = 1.0
+    trajectory_id: str = ""
 
 
 @dataclass
@@ -44,13 +46,14 @@ class FaultScript:
     def __post_init__(self) -> None:
         self._dice = random.Random(self.seed)  # noqa: S311 - a repeatable fault script
 
-    def strike(self, operation: str, nth: int) -> list[Fault]:
+    def strike(self, operation: str, nth: int, trajectory_id: str = "") -> list[Fault]:
         """The faults that strike a trajectory's nth call of an operation."""
         return [
             fault
             for fault in self.faults
             if fault.operation in (operation, "*")
             and fault.nth in (None, nth)
+            and fault.trajectory_id in ("", trajectory_id)
             and (fault.share >= 1 or self._dice.random() < fault.share)
         ]
 

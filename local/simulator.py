@@ -150,7 +150,8 @@ class JobRuntimeSimulator:
             if trajectory is None:
                 raise ServiceError("ResourceNotFoundException", "There is no such trajectory.")
             trajectory.calls[operation.name] += 1
-            struck = self.faults.strike(operation.name, trajectory.calls[operation.name])
+            nth = trajectory.calls[operation.name]
+            struck = self.faults.strike(operation.name, nth, trajectory.trajectory_id)
             await _before(struck)
             if operation.name.startswith("Sample"):
                 response = await self._sample(trajectory, values, request, operation.name)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,10 @@ def chaotic_stack(directory: Path) -> Iterator[tuple[LocalStack, Path]]:
     stack = LocalStack(
         lambda asked: calculator.gold(asked.instance, asked.messages),
         durable=directory / "durable",
-        invoke=forked(kills, lambda: box[0].environ()),
+        invoke=forked(
+            kills,
+            lambda: box[0].environ(),  # noqa: PLW0108 - the box is filled below
+        ),
         backoff=0,
     )
     box.append(stack)
@@ -178,7 +182,7 @@ def _conflicts(trajectory: Trajectory) -> bool:
 def _repeats(trajectory: Trajectory) -> bool:
     """Whether a turn was captured twice, or does not go on from the one before it."""
     lengths = [len(turn.request["messages"]) for turn in trajectory.turns]
-    return any(later <= earlier for earlier, later in zip(lengths, lengths[1:], strict=False))
+    return any(later <= earlier for earlier, later in pairwise(lengths))
 
 
 def main() -> int:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import boto3
 
-import agents.calculator
-import rollout.durable
-import rollout.records
 import tests.chaos.killer
 import tests.playing  # noqa: F401
 
