@@ -112,7 +112,8 @@ class JobRuntimeSimulator:
         self.faults = faults or FaultScript()
         self._trajectories: dict[tuple[str, str], Trajectory] = {}
         routes = [Route(path, self._answer, methods=[method]) for method, path in operations()]
-        self.server = Server(_dropping(Starlette(routes=routes)), port)
+        self.app = _dropping(Starlette(routes=routes))
+        self.server = Server(self.app, port)
         self.url = self.server.url
 
     def __enter__(self) -> Self:
