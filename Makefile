@@ -12,18 +12,32 @@ PORT ?= 3000
 LIMIT ?= 12
 GROUP_SIZE ?= 4
 ARCHITECTURE ?= arm64
+N ?= 1000
+PROFILE ?= default
+STACK ?= $(if $(filter prod,$(PROFILE)),rollout-prod,rollout-dev)
 
 help: ## list what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: .venv/ready ## play sample problems through POST /rollout, then serve (PORT= LIMIT= GROUP_SIZE= DATA= ONCE=1)
+run: .venv/ready ## play sample problems through POST /rollout, then serve (PORT= LIMIT= GROUP_SIZE= DATA= ONCE=1 ASYNC=1 STATE=)
 	python -m local run --port $(PORT) --limit $(LIMIT) --group-size $(GROUP_SIZE) \
-	  $(if $(DATA),--data "$(DATA)") $(if $(ONCE),--once)
+	  $(if $(DATA),--data "$(DATA)") $(if $(ONCE),--once) $(if $(ASYNC),--durable) \
+	  $(if $(STATE),--state "$(STATE)")
 
 test: setup lint build ## set everything up and pass every test
 	@python -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 13) else f"the tests need Python 3.13, the Lambda runtime; found {v}")'
 	@test -d "$(ROLLOUT_DATA)/gsm8k" || { echo "ROLLOUT_DATA=$(ROLLOUT_DATA) has no gsm8k folder; see the README"; exit 1; }
 	python -m pytest
+
+chaos: .venv/ready ## kill workers by the thousand and reconcile (N= SEED=)
+	python -m tests.chaos.campaign --n $(N) $(if $(SEED),--seed $(SEED))
+
+compare-sdk: .venv/ready .tools/sdk/ready ## the same faults here and in the reference SDK, into docs/compare-sdk.md
+	python -m benchmarks.compare_sdk --markdown docs/compare-sdk.md
+
+deploy: build ## deploy, unless rollouts are in flight (PROFILE=default FORCE=1)
+	python -m local guard --stack "$(STACK)" $(if $(FORCE),--warn)
+	$(SAM) deploy --template-file .aws-sam/$(ARCHITECTURE)/template.yaml --config-file $(CURDIR)/samconfig.toml --config-env $(PROFILE)
 
 lint: .venv/ready ## ruff and strict types
 	ruff check .
@@ -53,7 +67,7 @@ bench: setup build ## cold and warm measurements beside the peers
 lock: .tools/uv/ready ## recompile every lock from its .in file
 	cd $(CURDIR) && compile="$(UV) pip compile -q --upgrade --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header" && \
 	$$compile --python-version 3.13 layers/dependencies/requirements.in -o layers/dependencies/requirements.txt && \
-	for name in uv sam emulator; do $$compile --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done && \
+	for name in uv sam emulator sdk; do $$compile --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done && \
 	$$compile --python-version 3.11 -c layers/dependencies/requirements.txt requirements/dev.in -o requirements/dev.txt
 
 clean: ## remove what the build and the tests left
@@ -75,9 +89,9 @@ clean: ## remove what the build and the tests left
 	VIRTUAL_ENV=.venv $(UV) pip install -q --require-hashes -r requirements/dev.txt
 	@touch $@
 
-.tools/sam/ready .tools/emulator/ready: .tools/%/ready: requirements/%.txt .venv/ready
+.tools/sam/ready .tools/emulator/ready .tools/sdk/ready: .tools/%/ready: requirements/%.txt .venv/ready
 	$(UV) venv -q --clear --python .venv/bin/python .tools/$*
 	VIRTUAL_ENV=.tools/$* $(UV) pip install -q --require-hashes -r requirements/$*.txt
 	@touch $@
 
-.PHONY: help run test lint format setup build layer-size bench lock clean
+.PHONY: help run test chaos compare-sdk deploy lint format setup build layer-size bench lock clean

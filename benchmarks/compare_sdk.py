@@ -114,12 +114,12 @@ def reference() -> Iterator[tuple[str, str]]:
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_DEFAULT_REGION": "us-west-2",
     }
-    command = [str(SDK_PYTHON), str(ROOT / "benchmarks" / "peers" / "sdk_agent.py")]
+    command = [str(SDK_PYTHON), "-W", "ignore", str(ROOT / "benchmarks" / "peers" / "sdk_agent.py")]
     with subprocess.Popen(
         command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as player:
-        assert player.stdin is not None
-        assert player.stdout is not None
+        if player.stdin is None or player.stdout is None:
+            raise RuntimeError("the player has no pipes")
         for number, fault in enumerate(FAULTS):
             with JobRuntimeSimulator(answer_of, script_of(fault)) as simulator:
                 name = f"s-{number}"

@@ -6,6 +6,7 @@ import argparse
 import json
 import signal
 import sys
+import tempfile
 import threading
 import time
 import zlib
@@ -17,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from agents import calculator
+from local import deploy
 from local.play import PlayedRow, play_groups, read_rows, statistics_of
 from local.simulator import SampleRequest
 from local.stack import JOB_ARN, LocalStack
@@ -34,18 +36,35 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--data", type=Path, default=_SAMPLES, help="JSONL with question and answer")
     run.add_argument("--limit", type=int, default=12, help="rows to play (default 12)")
     run.add_argument("--group-size", type=int, default=4, help="rollouts per row (default 4)")
+    run.add_argument("--durable", action="store_true", help="play as durable executions (async)")
+    run.add_argument("--state", type=Path, help="keep everything here; a run stopped goes on")
+    run.add_argument("--turn-seconds", type=float, default=0.0, help="time the policy takes")
     run.add_argument("--skill", type=float, default=0.75, help="share of rollouts played right")
+    guard = commands.add_parser("guard", help="refuse a deployment while rollouts are in flight")
+    drain = commands.add_parser("drain", help="refuse new rollouts and wait for those in flight")
+    for command in (guard, drain):
+        command.add_argument("--stack", required=True, help="name of the deployed stack")
+    guard.add_argument("--warn", action="store_true", help="say it, but do not refuse")
+    drain.add_argument("--off", action="store_true", help="take new rollouts again")
+    drain.add_argument(
+        "--timeout", type=float, default=3_600, help="seconds to wait (default 3600)"
+    )
     options = parser.parse_args(arguments)
+    if options.command == "guard":
+        return deploy.guard(options.stack, Console(), refuse=not options.warn)
+    if options.command == "drain":
+        return deploy.drain(options.stack, Console(), on=not options.off, timeout=options.timeout)
     return _run(options, Console())
 
 
-def mixed_policy(skill: float) -> Any:
+def mixed_policy(skill: float, turn_seconds: float = 0.0) -> Any:
     """A scripted policy that plays gold in a share of the rollouts and guesses in the others.
 
     Which ones is decided by the trajectory id, so that a rollout keeps to one script.
     """
 
     def policy(asked: SampleRequest) -> dict[str, Any]:
+        time.sleep(turn_seconds)
         good = zlib.crc32(asked.trajectory_id.encode()) % 1000 < skill * 1000
         script = calculator.gold if good else calculator.poor
         return script(asked.instance, asked.messages)
@@ -54,18 +73,28 @@ def mixed_policy(skill: float) -> Any:
 
 
 def _run(options: argparse.Namespace, console: Console) -> int:
+    with tempfile.TemporaryDirectory() as scratch:
+        return _run_in(scratch, options, console)
+
+
+def _run_in(scratch: str, options: argparse.Namespace, console: Console) -> int:
     try:
         rows = read_rows(options.data, options.limit)
     except (OSError, ValueError) as error:
         console.print(f"[red]Cannot read the dataset:[/red] {error}")
         return 2
     try:
-        stack = LocalStack(mixed_policy(options.skill), port=options.port)
+        stack = LocalStack(
+            mixed_policy(options.skill, options.turn_seconds),
+            port=options.port,
+            durable=Path(scratch) if options.durable else None,
+            state=options.state,
+        )
     except OSError as error:
         console.print(f"[red]Port {options.port} cannot be used[/red] ({error}); try PORT=3001.")
         return 2
     with stack:
-        played = _play(stack, rows, options.group_size, console)
+        played = _play(stack, rows, options, console)
         _show(played, console)
         if not options.once:
             _serve(stack, rows[0], console)
@@ -73,7 +102,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
 
 
 def _play(
-    stack: LocalStack, rows: list[dict[str, Any]], group_size: int, console: Console
+    stack: LocalStack, rows: list[dict[str, Any]], options: argparse.Namespace, console: Console
 ) -> list[PlayedRow]:
     columns = (
         TextColumn("rollouts"),
@@ -83,11 +112,24 @@ def _play(
     )
     played: list[PlayedRow] = []
     with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("", total=len(rows) * group_size)
-        for row in play_groups(stack, rows, group_size):
+        bar = progress.add_task("", total=len(rows) * options.group_size)
+        durable = options.durable or options.state is not None
+        run = _run_name(options.state)
+        for row in play_groups(stack, rows, options.group_size, run=run, durable=durable):
             played.append(row)
             progress.advance(bar)
     return sorted(played, key=lambda row: row.trajectory_id)
+
+
+def _run_name(state: Path | None) -> str:
+    """The run's name: the one begun in a state directory, or a new one."""
+    name = f"{int(time.time()):x}"
+    if state is None:
+        return name
+    file = state / "run"
+    if not file.exists():
+        file.write_text(name)
+    return file.read_text()
 
 
 def _show(played: list[PlayedRow], console: Console) -> None:

@@ -33,6 +33,7 @@ from local.server import Server
 WORKER = "arn:aws:lambda:us-west-2:123456789012:function:rollout-worker:live"
 _INVOKED_BY_RUNNER = "x-dex-handler-invoke"
 _EXECUTION = "x-amz-durable-execution-name"
+_NOT_FOUND = 404
 _ENDED_BADLY = ("FAILED", "TIMED_OUT", "STOPPED")
 
 # Runs one invocation of the worker; raises where Lambda would report a function error.
@@ -225,6 +226,10 @@ class LambdaService:
         except httpx.HTTPError:  # the runner is gone, or not yet back
             return JSONResponse({"Message": "The runner does not answer."}, 503)
         kept = {k: v for k, v in answer.headers.items() if k.lower().startswith("x-amzn")}
+        if (
+            answer.status_code == _NOT_FOUND
+        ):  # Lambda names the error in a header, the runner does not
+            kept["x-amzn-ErrorType"] = "ResourceNotFoundException"
         return Response(answer.content, answer.status_code, kept, "application/json")
 
 

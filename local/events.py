@@ -1,4 +1,4 @@
-"""Writes the sample events under ``events/``: one per route and main failure, true proxy events.
+"""Writes the sample events under ``events/``: one per door and main failure, as AWS sends them.
 
 Use one with ``sam local invoke ApiFunction -e events/rollout.json`` or ``python -m local.events``.
 """
@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from local.durable import status_event
 from local.gateway import proxy_event
 
 EVENTS = Path(__file__).resolve().parent.parent / "events"
@@ -50,7 +51,7 @@ def _camel() -> dict[str, Any]:
 
 
 def sample_events() -> dict[str, tuple[int, dict[str, Any]]]:
-    """Events by name, each with the status a stack of account 123456789012 answers it."""
+    """The API's events by name, each with the status a stack of account 123456789012 answers it."""
 
     def post(body: Any) -> dict[str, Any]:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -59,7 +60,11 @@ def sample_events() -> dict[str, tuple[int, dict[str, Any]]]:
         )
 
     rest = {"job_arn": _ARN}
+    asynchronous = post(_body(metadata={"trajectory_id": "trajectory-0007"}))
+    asynchronous["headers"]["Prefer"] = "respond-async"
+    asynchronous["multiValueHeaders"]["Prefer"] = ["respond-async"]
     return {
+        "rollout-async": (202, asynchronous),
         "health": (200, proxy_event("GET", "/health")),
         "rollout": (200, post(_body())),
         "rollout-camel-case": (200, post(_camel())),
@@ -81,11 +86,80 @@ def sample_events() -> dict[str, tuple[int, dict[str, Any]]]:
     }
 
 
+def job_events() -> dict[str, tuple[str | None, Any]]:
+    """The job's events by name, each with the errorType it is answered; None for ``{}``."""
+    plain = _body()
+
+    def event(**changes: Any) -> dict[str, Any]:
+        metadata = {"jobArn": _ARN, "rolloutId": "trajectory-0003", "region": "us-west-2"}
+        return {
+            "prompt": json.dumps(plain["instance"]),
+            "metadata": {**metadata, "endpoint": _ENDPOINT, **changes.pop("metadata", {})},
+            "inferenceParams": {"temperature": 1.0, "topP": 1.0, "maxTokens": 1024},
+            **changes,
+        }
+
+    bare = event(metadata={"rolloutId": "trajectory-0004"})
+    del bare["metadata"]["endpoint"], bare["metadata"]["region"]
+    foreign = _ARN.replace("123456789012", "999999999999")
+    incomplete = event()
+    del incomplete["metadata"]["rolloutId"]
+    return {
+        "job": (None, event()),
+        "job-without-endpoint": (None, bare),
+        "job-wrapped": (
+            None,
+            {"body": json.dumps(event(metadata={"rolloutId": "trajectory-0005"}))},
+        ),
+        "job-plain-prompt": (
+            None,
+            event(prompt="What is 2 + 3?", metadata={"rolloutId": "trajectory-0006"}),
+        ),
+        "job-incomplete": ("ValidationError", incomplete),
+        "job-other-account": ("AccessDenied", event(metadata={"jobArn": foreign})),
+    }
+
+
+def other_events() -> dict[str, dict[str, Any]]:
+    """Events of the worker, the closer and the sweep."""
+    arn = "arn:aws:lambda:us-west-2:123456789012:function:rollout-dev-worker:1"
+    name = "5b8b94e6f53bd0ba5bd2ddd3cba44dd57c0ebfbf9b2ecbd0e7f7a5a2f1a8a4a3"
+    closed = status_event(
+        f"{arn}/durable-execution/{name}/9f7d84c9-ea3d-3ffc-b3e5-5ec51c34ffc9", name, "FAILED"
+    )
+    closed["detail"] |= {
+        "functionArn": arn,
+        "startTimestamp": "2026-01-01T12:00:00.000Z",
+        "endTimestamp": "2026-01-01T12:05:00.000Z",
+    }
+    closed |= {"id": "d019b03c-a8a3-9d58-85de-241e96206538", "time": "2026-01-01T12:05:00Z"}
+    scheduled = {
+        "version": "0",
+        "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": "123456789012",
+        "time": "2026-01-01T12:00:00Z",
+        "region": "us-west-2",
+        "resources": ["arn:aws:events:us-west-2:123456789012:rule/rollout-dev-sweep"],
+        "detail": {},
+    }
+    return {"execution-failed": closed, "sweep": scheduled}
+
+
 def main() -> None:
     """Write every event."""
     for name, (_, event) in sample_events().items():
         event["requestContext"] |= {"requestId": f"sample-{name}", "requestTimeEpoch": 0}
-        (EVENTS / f"{name}.json").write_text(json.dumps(event, indent=2) + "\n")
+        _write(name, event)
+    for name, (_, event) in job_events().items():
+        _write(name, event)
+    for name, event in other_events().items():
+        _write(name, event)
+
+
+def _write(name: str, event: Any) -> None:
+    (EVENTS / f"{name}.json").write_text(json.dumps(event, indent=2) + "\n")
 
 
 if __name__ == "__main__":

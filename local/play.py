@@ -16,6 +16,8 @@ import httpx
 
 from local.stack import LocalStack
 
+_OK, _ACCEPTED = 200, 202
+
 
 @dataclass(frozen=True)
 class PlayedRow:
@@ -57,10 +59,21 @@ def read_rows(path: Path, limit: int) -> list[dict[str, Any]]:
 
 
 def play_groups(
-    stack: LocalStack, rows: Sequence[dict[str, Any]], group_size: int, concurrency: int = 16
+    stack: LocalStack,
+    rows: Sequence[dict[str, Any]],
+    group_size: int,
+    *,
+    run: str,
+    durable: bool = False,
+    concurrency: int = 16,
 ) -> Iterator[PlayedRow]:
-    """Play every row as a group of rollouts; yields each as it ends."""
-    run = f"{int(time.time()):x}"
+    """Play every row as a group of rollouts; yields each as it ends.
+
+    Args:
+        run: begins each trajectory id. Playing the same run again plays nothing twice: what has ended
+            is answered again, what has not is waited for.
+        durable: accept each with ``Prefer: respond-async`` and wait until it has ended.
+    """
     with (
         httpx.Client(timeout=60, limits=httpx.Limits(max_connections=concurrency)) as http,
         ThreadPoolExecutor(concurrency) as pool,
@@ -70,9 +83,12 @@ def play_groups(
             trajectory_id = f"{run}-{group:04d}-{member}"
             body = stack.request(trajectory_id, row)
             began = time.monotonic()
-            answer = http.post(f"{stack.url}/rollout", json=body)
-            seconds = time.monotonic() - began
-            return PlayedRow(group, trajectory_id, answer.status_code, answer.json(), seconds)
+            headers = {"Prefer": "respond-async"} if durable else {}
+            answer = http.post(f"{stack.url}/rollout", json=body, headers=headers)
+            status, result = answer.status_code, answer.json()
+            if status == _ACCEPTED:
+                status, result = _wait(http, stack.url + answer.headers["location"])
+            return PlayedRow(group, trajectory_id, status, result, time.monotonic() - began)
 
         waiting = [
             pool.submit(one, group, member, row)
@@ -81,6 +97,17 @@ def play_groups(
         ]
         for done in as_completed(waiting):
             yield done.result()
+
+
+def _wait(http: httpx.Client, url: str) -> tuple[int, dict[str, Any]]:
+    """Ask for an accepted rollout's state until it has ended; its status and result."""
+    pause = 0.05
+    while True:
+        answer = http.get(url)
+        if answer.status_code != _OK or answer.json()["state"] in ("ready", "failed"):
+            return answer.status_code, answer.json().get("result", answer.json())
+        time.sleep(pause)
+        pause = min(pause * 1.5, 1.0)
 
 
 def statistics_of(played: Sequence[PlayedRow]) -> dict[str, Any]:

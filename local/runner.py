@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
+import threading
+import time
 from typing import Any
 
 from aws_durable_execution_sdk_python_testing.executor import Executor
@@ -40,6 +43,13 @@ class ResumingRunner(WebRunner):
                 executor._launch_execution(execution, seconds)  # noqa: SLF001
 
 
+def _end_with(parent: int) -> None:
+    """End when the process that started this one is gone: two runners must not share a store."""
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(0)
+
+
 def main() -> int:
     """Run until terminated."""
     parser = argparse.ArgumentParser(prog="python -m local.runner", description=__doc__)
@@ -58,6 +68,7 @@ def main() -> int:
     Executor.RETRY_BACKOFF_SECONDS = options.backoff
     Executor.MAX_CONSECUTIVE_FAILED_ATTEMPTS = options.attempts
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     config = WebRunnerConfig(
         web_service=WebServiceConfig("127.0.0.1", options.port, logging.CRITICAL),
         lambda_endpoint=options.lambda_endpoint,

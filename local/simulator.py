@@ -14,7 +14,8 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from starlette.applications import Starlette
@@ -94,6 +95,43 @@ class Trajectory:
     calls: Counter[str] = field(default_factory=Counter[str])
 
 
+class Journal:
+    """Trajectories as JSON lines, the last line of each counting; written through at once.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, trajectory: Trajectory) -> None:
+        """Append a trajectory as it is now."""
+        document = {
+            **vars(trajectory),
+            "turns": [asdict(turn) for turn in trajectory.turns],
+            "reports": [asdict(report) for report in trajectory.reports],
+        }
+        with self._path.open("a") as file:
+            file.write(json.dumps(document) + "\n")
+
+    def read(self) -> dict[tuple[str, str], Trajectory]:
+        """The trajectories of earlier processes; a line cut short by a crash ends the reading."""
+        found: dict[tuple[str, str], Trajectory] = {}
+        for line in self._path.read_text().splitlines() if self._path.exists() else []:
+            try:
+                known = json.loads(line)
+            except ValueError:
+                break
+            trajectory = Trajectory(**known)
+            trajectory.turns = [CapturedTurn(**turn) for turn in known["turns"]]
+            trajectory.reports = [ReportCall(**report) for report in known["reports"]]
+            trajectory.tokens = {k: (v[0], v[1]) for k, v in known["tokens"].items()}
+            trajectory.calls = Counter(known["calls"])
+            found[trajectory.job_arn, trajectory.trajectory_id] = trajectory
+        return found
+
+
 class _Dropped(Exception):
     """The connection is to be closed without an answer."""
 
@@ -105,16 +143,26 @@ class JobRuntimeSimulator:
         policy: answers each Sample with a chat completion or an assistant message; may be async.
         faults: what goes wrong on purpose.
         port: 0 picks a free one.
+        journal: file that what happens is written to, and read from after a restart.
     """
 
-    def __init__(self, policy: Policy, faults: FaultScript | None = None, port: int = 0) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        faults: FaultScript | None = None,
+        port: int = 0,
+        journal: Path | None = None,
+    ) -> None:
         self.policy = policy
+        self._journal = Journal(journal) if journal else None
         self.faults = faults or FaultScript()
         self._trajectories: dict[tuple[str, str], Trajectory] = {}
         routes = [Route(path, self._answer, methods=[method]) for method, path in operations()]
         self.app = _dropping(Starlette(routes=routes))
         self.server = Server(self.app, port)
         self.url = self.server.url
+        if self._journal:
+            self._trajectories = self._journal.read()
 
     def __enter__(self) -> Self:
         self.server.start()
@@ -124,9 +172,16 @@ class JobRuntimeSimulator:
         self.server.stop()
 
     def hand_out(self, job_arn: str, trajectory_id: str, instance: dict[str, Any]) -> Trajectory:
-        """Make a trajectory known, as the trainer does before it asks for a rollout."""
+        """Make a trajectory known, as the trainer does before it asks for a rollout.
+
+        After a restart, what the journal knows of it stays.
+        """
+        known = self._trajectories.get((job_arn, trajectory_id))
+        if self._journal and known:
+            return known
         trajectory = Trajectory(job_arn, trajectory_id, instance)
         self._trajectories[job_arn, trajectory_id] = trajectory
+        self._note(trajectory)
         return trajectory
 
     def trajectory(self, job_arn: str, trajectory_id: str) -> Trajectory:
@@ -136,6 +191,10 @@ class JobRuntimeSimulator:
     def known(self) -> set[tuple[str, str]]:
         """Job ARN and id of every trajectory that was handed out."""
         return set(self._trajectories)
+
+    def _note(self, trajectory: Trajectory) -> None:
+        if self._journal:
+            self._journal.write(trajectory)
 
     # --- serving --------------------------------------------------------------------------------
 
@@ -188,6 +247,7 @@ class JobRuntimeSimulator:
         if trajectory.state != "open":  # sealed while the model was thinking
             raise ServiceError("ValidationException", f"The trajectory is {trajectory.state}.")
         trajectory.turns.append(CapturedTurn(body, completion, dict(request.headers), time.time()))
+        self._note(trajectory)
         if operation == "Sample":
             return JSONResponse(completion)
         return StreamingResponse(_events(completion), media_type="text/event-stream")
@@ -204,6 +264,7 @@ class JobRuntimeSimulator:
         finally:
             call = ReportCall(operation, payload, token, status, time.time())
             trajectory.reports.append(call)
+            self._note(trajectory)
         return JSONResponse({})
 
     def _apply(

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
+from moto.moto_api import recorder
 from moto.server import ThreadedMotoServer
 
 from local.durable import WORKER, EventBus, InProcess, Invoke, LambdaService
@@ -27,6 +28,40 @@ _ROOT = Path(__file__).resolve().parent.parent
 HANDLERS = _ROOT / "functions" / "rollout"
 
 
+class State:
+    """What a stack keeps on disk: the port and journal of its simulator, moto's recording.
+
+    Args:
+        directory: made if it is missing.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._port_file = directory / "simulator-port"
+        self.durable = directory / "durable"
+        self.journal = directory / "trajectories.jsonl"
+        self._recording = directory / "aws-requests.jsonl"
+        # Accepted rollouts name the simulator's endpoint: it must come back where it was.
+        self.port = int(self._port_file.read_text()) if self._port_file.exists() else 0
+
+    def remember(self, port: int) -> None:
+        """Keep the simulator's port for the next process."""
+        self._port_file.write_text(str(port))
+
+    def restore(self, aws_url: str) -> bool:
+        """Replay what an earlier process asked of moto, then record; False if there was none."""
+        recorder._location = str(self._recording)  # noqa: SLF001 - read from the environment at import
+        known = self._recording.exists()
+        if known:
+            recorder.replay_recording(target_host=aws_url)
+        recorder.start_recording()
+        return known
+
+    def close(self) -> None:
+        """Stop recording."""
+        recorder.stop_recording()
+
+
 class LocalStack:
     """Starts everything, points the environment at it, and stops it again.
 
@@ -36,6 +71,8 @@ class LocalStack:
         faults: what goes wrong in the Job Runtime.
         port: of the local gateway; 0 picks a free one.
         durable: directory of the durable runner's store; None for a stack without the worker.
+        state: directory that everything is kept in, so that a stack on the same directory goes on
+            where this one stopped, however it stopped. Implies ``durable``.
         invoke: runs the worker's invocations; in this process if not given.
         backoff: seconds until a failed invocation of the worker is tried again.
         environ: further settings, as the template's parameters would set them.
@@ -49,11 +86,19 @@ class LocalStack:
         faults: FaultScript | None = None,
         port: int = 0,
         durable: Path | None = None,
+        state: Path | None = None,
         invoke: Invoke | None = None,
         backoff: int = 5,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        self.simulator = JobRuntimeSimulator(policy, faults)
+        self._state = State(state) if state else None
+        if self._state:
+            durable = self._state.durable
+            kept = {"port": self._state.port, "journal": self._state.journal}
+            self.simulator = JobRuntimeSimulator(policy, faults, **kept)
+            self._state.remember(self.simulator.server.port)
+        else:
+            self.simulator = JobRuntimeSimulator(policy, faults)
         self._moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         # moto keeps one state for the whole process; a stack of its own has names of its own.
         self.table = f"rollouts-{uuid.uuid4().hex[:12]}"
@@ -81,7 +126,11 @@ class LocalStack:
         os.environ.update(self.environ())
         self._open.callback(self._restore)
         _forget()
-        self._create()
+        if self._state:
+            self.table, self.bucket = "rollouts", "trajectories"
+            os.environ.update(self.environ())
+        if not (self._state and self._state.restore(self.aws_url)):
+            self._create()
         if self.service is not None:
             self._open.enter_context(self.service)
             closer = environment_of(HANDLERS / "closer.py")()
@@ -93,6 +142,8 @@ class LocalStack:
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
+        if self._state:
+            self._state.close()
 
     def environ(self) -> dict[str, str]:
         """The environment a function of the stack runs in."""

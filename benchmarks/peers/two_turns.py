@@ -7,6 +7,7 @@ from rollout import Episode, agent
 
 @agent
 def two_turns(episode: Episode) -> float:
+    """Two turns, reward 1.0, or an exception."""
     if episode.instance.get("raise"):
         raise ValueError("the agent raised")
     for turn in range(2):

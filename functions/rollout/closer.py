@@ -28,8 +28,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
     why = _WHY.get(detail["status"])
     if why is None:
         return {"closed": "no", "why": f"status {detail['status']} needs no closing"}
-    started = _started(detail["durableExecutionArn"])
     try:
+        started = _started(detail["durableExecutionArn"])
         record = Records(settings()).get(started["job_arn"], started["trajectory_id"])
         if record.terminal or record.attempt != started["attempt"]:
             return {"closed": "no", "why": f"the rollout is {record.state}"}
@@ -42,7 +42,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
 
 def _started(arn: str) -> dict[str, Any]:
     """What the execution was started with: job, trajectory and attempt."""
-    answer = clients.client("lambda", settings().region).get_durable_execution(
-        DurableExecutionArn=arn
-    )
-    return json.loads(answer["InputPayload"])
+    client = clients.client("lambda", settings().region)
+    try:
+        return json.loads(client.get_durable_execution(DurableExecutionArn=arn)["InputPayload"])
+    except client.exceptions.ResourceNotFoundException:
+        raise NotFound("Lambda knows no such execution; the sweep closes its rollout.") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 
 import boto3
 import httpx
@@ -133,3 +134,45 @@ def test_the_state_of_a_rollout(base):
     answer = signed("GET", f"{base}/rollouts/never?job_arn={JOB_ARN}")
     assert answer.status_code == 404
     assert answer.json()["type"] == "urn:rollout:problem:not-found"
+
+
+def cli(aws, *arguments):
+    """Run the project's command line against the emulator."""
+    environ = {k: v for k, v in aws.items() if k not in ("url", "log")}
+    return subprocess.run(
+        [sys.executable, "-m", "local", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_guard_refuses_a_deployment_while_a_rollout_is_in_flight(aws, stack):
+    assert cli(aws, "guard", "--stack", "rollout-test").returncode == 0
+    assert "not deployed" in cli(aws, "guard", "--stack", "nobody").stdout
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    dynamodb = boto3.client("dynamodb", REGION, endpoint_url=aws["url"], **keys)
+    key = {"pk": {"S": "rollout#x"}, "sk": {"S": "rollout"}}
+    due = {"open_shard": {"S": "open#a"}, "due_at": {"S": "2026"}}
+    dynamodb.put_item(TableName=stack["Table"], Item={**key, **due})
+    refused = cli(aws, "guard", "--stack", "rollout-test")
+    assert refused.returncode == 1
+    assert "1 rollouts are in flight" in refused.stdout
+    assert cli(aws, "guard", "--stack", "rollout-test", "--warn").returncode == 0
+    assert cli(aws, "drain", "--stack", "rollout-test", "--timeout", "0").returncode == 1
+    dynamodb.delete_item(TableName=stack["Table"], Key=key)
+    done = cli(aws, "drain", "--stack", "rollout-test", "--timeout", "10")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_drained_stack_refuses_rollouts_until_it_is_switched_on_again(aws, base):
+    assert cli(aws, "drain", "--stack", "rollout-test", "--timeout", "10").returncode == 0
+    body = json.loads((ROOT / "events/rollout.json").read_text())["body"].encode()
+    answer = signed("POST", f"{base}/rollout", body)
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:rollout:problem:draining")
+    assert cli(aws, "drain", "--stack", "rollout-test", "--off").returncode == 0
+    assert signed("POST", f"{base}/rollout", b"{").status_code == 400
+    answer = signed("POST", f"{base}/rollout", body)
+    assert answer.json()["type"] != "urn:rollout:problem:draining"

@@ -3,46 +3,77 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
 from agents import calculator
-from local.events import EVENTS, sample_events
+from local.events import EVENTS, job_events, other_events, sample_events
 from local.gateway import LambdaContext, environment_of
 from local.stack import HANDLERS, LocalStack
+from rollout.settings import settings
 
-NAMES = list(sample_events())
+JOB = "arn:aws:sagemaker:us-west-2:123456789012:job/AgentRFT/my-job"
+REAL = "https://job-runtime.sagemaker.us-west-2.api.aws"
 
 
 @pytest.fixture(scope="module")
-def handler():
-    with LocalStack(lambda asked: calculator.gold(asked.instance, asked.messages)) as stack:
-        # The events name the real regional host: an alias of it is the simulator, by its own URL.
-        yield lambda event: environment_of(HANDLERS / "api.py")()(
-            _at(event, stack), LambdaContext()
+def stack(tmp_path_factory):
+    def gold(asked):
+        return calculator.gold(asked.instance, asked.messages)
+
+    with LocalStack(gold, durable=tmp_path_factory.mktemp("durable")) as running:
+        os.environ["ROLLOUT_JOB_ENDPOINT"] = running.simulator.url
+        settings.cache_clear()
+        row = json.loads(json.loads((EVENTS / "rollout.json").read_text())["body"])["instance"]
+        for number in range(1, 8):
+            running.simulator.hand_out(JOB, f"trajectory-{number:04d}", row)
+        yield running
+
+
+@pytest.fixture
+def invoke(stack):
+    """Invokes a door's handler; the real regional host is replaced by the simulator's."""
+
+    def call(door, name):
+        text = (EVENTS / f"{name}.json").read_text().replace(REAL, stack.simulator.url)
+        return environment_of(HANDLERS / f"{door}.py")()(
+            json.loads(text), LambdaContext(timeout=60)
         )
 
-
-def _at(event, stack):
-    """The event, with the regional host's name replaced by the simulator's."""
-    real = "https://job-runtime.sagemaker.us-west-2.api.aws"
-    for trajectory_id in ("trajectory-0001", "trajectory-0002"):
-        job = "arn:aws:sagemaker:us-west-2:123456789012:job/AgentRFT/my-job"
-        if (job, trajectory_id) not in stack.simulator.known():
-            instance = json.loads(json.loads((EVENTS / "rollout.json").read_text())["body"])[
-                "instance"
-            ]
-            stack.simulator.hand_out(job, trajectory_id, instance)
-    return json.loads(json.dumps(event).replace(real, stack.simulator.url))
+    return call
 
 
 def test_the_files_are_the_samples():
-    assert sorted(path.stem for path in EVENTS.glob("*.json")) == sorted(NAMES)
+    names = [*sample_events(), *job_events(), *other_events()]
+    assert sorted(path.stem for path in EVENTS.glob("*.json")) == sorted(names)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_an_event_is_answered_as_it_says(handler, name):
-    answer = handler(json.loads((EVENTS / f"{name}.json").read_text()))
+def test_the_files_are_as_written():
+    for name, event in {**other_events(), **{k: v for k, (_, v) in job_events().items()}}.items():
+        assert json.loads((EVENTS / f"{name}.json").read_text()) == event
+
+
+# "state" asks for what "rollout" has played.
+@pytest.mark.parametrize("name", sorted(sample_events()))
+def test_an_api_event_is_answered_as_it_says(invoke, name):
+    answer = invoke("api", name)
     assert answer["statusCode"] == sample_events()[name][0], answer["body"]
     if answer["statusCode"] >= 400:
         assert "application/problem+json" in str(answer["multiValueHeaders"])
+
+
+@pytest.mark.parametrize("name", job_events())
+def test_a_job_event_is_answered_as_it_says(invoke, name):
+    answer = invoke("job", name)
+    error = job_events()[name][0]
+    assert answer == ({} if error is None else {**answer, "errorType": error})
+    assert bool(answer.get("errorMessage")) == (error is not None)
+
+
+def test_the_event_of_an_unknown_execution_closes_nothing(invoke):
+    assert invoke("closer", "execution-failed")["closed"] == "no"
+
+
+def test_the_scheduled_event_sweeps(invoke):
+    assert set(invoke("sweep", "sweep")) == {"started", "delivered", "closed", "left"}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 
@@ -15,6 +16,7 @@ from rollout.errors import (
     ReportUndelivered,
     SampleFailed,
     ToolBroken,
+    rebuild,
 )
 from rollout.run import run, shape_rewards
 from rollout.steps import InlineSteps
@@ -302,3 +304,22 @@ def test_random_is_seeded_by_the_trajectory():
 def test_reward_shapes(shape, sent):
     assert shape_rewards(2.0, 3, shape, "a:b") == sent
     assert shape_rewards([1.0, 2.0, 3.0], 3, shape, "a:b") == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SampleFailed("cut off", captured="unknown", retry_after=3),
+        OutOfTime("late"),
+        ContractViolation("wrong", errors=[{"field": "a"}]),
+    ],
+)
+def test_a_recorded_error_comes_back_as_it_was(error):
+    again = rebuild(json.loads(json.dumps(error.record())))
+    assert type(again) is type(error)
+    assert (again.detail, again.retry_after, again.facts) == (
+        error.detail,
+        error.retry_after,
+        error.facts,
+    )
+    assert getattr(again, "captured", None) == getattr(error, "captured", None)

@@ -1,0 +1,103 @@
+"""Deploying under a running job breaks it: a guard that says so, and a switch that drains a stack."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import boto3
+from rich.console import Console
+
+from rollout.records import SHARDS
+
+
+def guard(stack: str, console: Console, *, refuse: bool = True) -> int:
+    """Say how many rollouts of a deployed stack are in flight; exit code 1 if any and ``refuse``."""
+    table = _outputs(stack).get("Table")
+    if table is None:
+        console.print(f"{stack} is not deployed yet: nothing is in flight.")
+        return 0
+    count = in_flight(table)
+    if count == 0:
+        console.print(f"{stack}: no rollout is in flight; it is safe to deploy.")
+        return 0
+    console.print(
+        f"[red]{stack}: {count} rollouts are in flight.[/red] A deployment under a running job can fail "
+        f"it. Wait, or drain: python -m local drain --stack {stack}",
+        soft_wrap=True,
+    )
+    return 1 if refuse else 0
+
+
+def drain(stack: str, console: Console, *, on: bool = True, timeout: float = 3_600) -> int:
+    """Switch a stack to refuse new rollouts, and wait until none is in flight.
+
+    Only the parameter ``Draining`` changes; template and other parameters stay as deployed.
+    """
+    outputs = _outputs(stack)
+    if "Table" not in outputs:
+        console.print(f"[red]{stack} is not deployed.[/red]")
+        return 1
+    _switch(stack, on=on)
+    console.print(f"{stack} {'refuses' if on else 'takes'} new rollouts.")
+    until = time.monotonic() + timeout
+    while on and (count := in_flight(outputs["Table"])):
+        if time.monotonic() > until:
+            console.print(f"[red]{count} rollouts are still in flight after {timeout:g} s.[/red]")
+            return 1
+        console.print(f"{count} rollouts are in flight")
+        time.sleep(min(10.0, max(0.0, until - time.monotonic())))
+    return 0
+
+
+def in_flight(table: str) -> int:
+    """How many rollouts have not ended."""
+    client: Any = boto3.client("dynamodb")
+    pages = client.get_paginator("query")
+    total = 0
+    for shard in range(SHARDS):
+        for page in pages.paginate(
+            TableName=table,
+            IndexName="open",
+            KeyConditionExpression="open_shard = :s",
+            ExpressionAttributeValues={":s": {"S": f"open#{shard:x}"}},
+            Select="COUNT",
+        ):
+            total += page["Count"]
+    return total
+
+
+def _outputs(stack: str) -> dict[str, str]:
+    client: Any = boto3.client("cloudformation")
+    try:
+        found = client.describe_stacks(StackName=stack)["Stacks"][0]
+    except client.exceptions.ClientError as error:
+        if "does not exist" in str(error):
+            return {}
+        raise
+    return {item["OutputKey"]: item["OutputValue"] for item in found.get("Outputs", [])}
+
+
+def _switch(stack: str, *, on: bool) -> None:
+    client: Any = boto3.client("cloudformation")
+    known = client.describe_stacks(StackName=stack)["Stacks"][0]["Parameters"]
+    parameters = [
+        {"ParameterKey": "Draining", "ParameterValue": str(on).lower()},
+        *(
+            {"ParameterKey": item["ParameterKey"], "UsePreviousValue": True}
+            for item in known
+            if item["ParameterKey"] != "Draining"
+        ),
+    ]
+    try:
+        client.update_stack(
+            StackName=stack,
+            UsePreviousTemplate=True,
+            Parameters=parameters,
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        )
+    except client.exceptions.ClientError as error:
+        if "No updates" not in str(error):
+            raise
+        return
+    client.get_waiter("stack_update_complete").wait(StackName=stack)
