@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -71,6 +71,7 @@ class LambdaService:
         execution_timeout: the worker's DurableConfig.ExecutionTimeout, seconds.
         backoff: seconds the runner waits after a failed invocation.
         attempts: failed invocations in a row after which an execution fails.
+        functions: handlers of plain functions by name; the worker is every other name.
     """
 
     def __init__(
@@ -83,8 +84,10 @@ class LambdaService:
         execution_timeout: int = 14_400,
         backoff: int = 5,
         attempts: int = 5,
+        functions: Mapping[str, Handler] | None = None,
     ) -> None:
         self.invoke = invoke
+        self._functions = dict(functions or {})
         # How many starts are refused on purpose, as when Lambda throttles.
         self.refuse_starts = 0
         self.starts = 0
@@ -156,15 +159,18 @@ class LambdaService:
         if not request.url.path.endswith("/invocations"):
             response = await self._pass_on(request, body)
         elif _INVOKED_BY_RUNNER in request.headers:
-            response = await self._run(body)
+            response = await self._run(body, self.invoke)
+        elif (name := request.url.path.split("/")[-2]) in self._functions:
+            context = LambdaContext(function_name=name, timeout=300)
+            response = await self._run(body, lambda event: self._functions[name](event, context))
         else:
             response = await self._start(request.headers.get(_EXECUTION, ""), body)
         await response(scope, receive, send)
 
-    async def _run(self, body: bytes) -> Response:
+    async def _run(self, body: bytes, function: Invoke) -> Response:
         loop = asyncio.get_running_loop()
         try:
-            answer = await loop.run_in_executor(self._pool, self.invoke, json.loads(body))
+            answer = await loop.run_in_executor(self._pool, function, json.loads(body or b"{}"))
             return Response(json.dumps(answer), media_type="application/json")
         except Exception as error:  # noqa: BLE001 - whatever it is, Lambda calls it a function error
             document = {"errorType": type(error).__name__, "errorMessage": ""}
@@ -234,18 +240,30 @@ class LambdaService:
 
 
 class EventBus:
-    """Tells the closer, as EventBridge does, of every execution that ended badly.
+    """EventBridge: tells the closer of every execution that ended badly, and calls the sweep.
 
     Args:
         service: whose executions.
         closer: the handler.
+        sweep: the handler of the schedule.
         interval: seconds between looks.
+        schedule: seconds between sweeps.
     """
 
-    def __init__(self, service: LambdaService, closer: Handler, interval: float = 1.0) -> None:
+    def __init__(
+        self,
+        service: LambdaService,
+        closer: Handler,
+        sweep: Handler,
+        *,
+        interval: float = 1.0,
+        schedule: float = 60.0,
+    ) -> None:
         self._service = service
         self._closer = closer
+        self._sweep = sweep
         self._interval = interval
+        self._schedule = schedule
         self._told: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="events", daemon=True)
@@ -270,10 +288,14 @@ class EventBus:
                 self._told.add(arn)
 
     def _watch(self) -> None:
+        swept = time.monotonic()
         while not self._stop.wait(self._interval):
             # An event whose target failed comes again.
             with suppress(Exception):
                 self.deliver()
+                if time.monotonic() - swept > self._schedule:
+                    swept = time.monotonic()
+                    self._sweep({}, LambdaContext(function_name="sweep", timeout=300))
 
 
 def status_event(arn: str, name: str, status: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from moto.server import ThreadedMotoServer
 
 from local.durable import WORKER, EventBus, InProcess, Invoke, LambdaService
 from local.faults import FaultScript
-from local.gateway import Gateway, environment_of
+from local.gateway import Gateway, Handler, environment_of
 from local.server import Server
 from local.simulator import JobRuntimeSimulator, Policy
 from local.template import table_properties
@@ -109,7 +109,12 @@ class LocalStack:
         self.service: LambdaService | None = None
         if durable is not None:
             run = invoke or InProcess(environment_of(HANDLERS / "worker.py"))
-            self.service = LambdaService(run, durable, backoff=backoff)
+            self.service = LambdaService(
+                run,
+                durable,
+                backoff=backoff,
+                functions={"job": _handler("job"), "sweep": _handler("sweep")},
+            )
         self._before: dict[str, str] = {}
         self._open = ExitStack()
         self.url = ""
@@ -133,8 +138,8 @@ class LocalStack:
             self._create()
         if self.service is not None:
             self._open.enter_context(self.service)
-            closer = environment_of(HANDLERS / "closer.py")()
-            self._open.enter_context(EventBus(self.service, closer))
+            bus = EventBus(self.service, _handler("closer"), _handler("sweep"))
+            self._open.enter_context(bus)
         server = Server(Gateway(environment_of(HANDLERS / "api.py")), self._port)
         self._open.enter_context(server)
         self.url = server.url
@@ -197,6 +202,10 @@ class LocalStack:
         os.environ.clear()
         os.environ.update(self._before)
         _forget()
+
+
+def _handler(door: str) -> Handler:
+    return environment_of(HANDLERS / f"{door}.py")()
 
 
 def _forget() -> None:

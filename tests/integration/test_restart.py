@@ -29,7 +29,7 @@ def test_a_run_survives_a_kill(tmp_path):
         assert time.monotonic() < until
         time.sleep(0.1)
     os.kill(first.pid, signal.SIGKILL)
-    first.wait()
+    first.communicate(timeout=30)
     before = journal.read()
     second = start(tmp_path)
     out, _ = second.communicate(timeout=120)
