@@ -157,14 +157,10 @@ def _serve(stack: LocalStack, instance: dict[str, Any], console: Console) -> Non
         f"Try:        curl -s {stack.url}/rollout -d @{path}", highlight=False, soft_wrap=True
     )
     if stack.service is not None:
-        console.print(
-            f"Lambda      {stack.service.url}  (the functions job and sweep)", highlight=False
-        )
-        console.print(
-            f"As a job:   curl -s {stack.service.url}/2015-03-31/functions/job/invocations -d @EVENT.json",
-            highlight=False,
-            soft_wrap=True,
-        )
+        url = stack.service.url
+        console.print(f"Lambda      {url}  (the functions job and sweep)", highlight=False)
+        call = f"curl -s {url}/2015-03-31/functions/job/invocations -d @EVENT.json"
+        console.print(f"As a job:   {call}", highlight=False, soft_wrap=True)
     console.print("Ctrl-C stops.")
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
