@@ -8,7 +8,7 @@ import time
 from rollout import Episode, Outcome, agent
 from rollout.errors import OutOfTime
 
-_calls = itertools.count()
+_calls, _forgetful_calls = itertools.count(), itertools.count()
 
 
 def ask(episode: Episode, text: str):
@@ -34,7 +34,7 @@ def fickle(episode: Episode) -> float:
 @agent
 def forgetful(episode: Episode) -> float:
     """Makes fewer turns when it is called again."""
-    first = next(_calls) == 0
+    first = next(_forgetful_calls) == 0
     for turn in range(6 if first else 2):
         ask(episode, f"turn {turn}")
     return 1.0

@@ -49,7 +49,7 @@ def test_gsm8k_through_the_door(stack, gsm8k):
     """200 published multi-turn problems: reward 1.0, each turn captured once, each report sent once."""
     rows = [row for row in read_rows(gsm8k, 660) if "<<" in row["answer"]][:200]
     assert len(rows) == 200
-    played = list(play_groups(stack, rows, group_size=1))
+    played = list(play_groups(stack, rows, group_size=1, run="gsm8k"))
     assert {row.http_status for row in played} == {200}
     assert {row.reward for row in played} == {1.0}
     turns = 0

@@ -10,8 +10,8 @@ from tests.conftest import ROOT
 LIBRARY = ROOT / "layers/rollout/python/rollout"
 # Each module may import those that stand before it.
 ORDER = [
-    "errors", "contract", "settings", "trust", "job", "clients", "policy", "steps", "durable", "tools",
-    "agent", "episode", "feedback", "run", "table", "records", "problem", "settle", "dispatch",
+    "errors", "contract", "settings", "trust", "job", "clients", "policy", "steps", "durable", "tools", "drift",
+    "reply", "agent", "episode", "feedback", "run", "table", "records", "problem", "settle", "dispatch",
     "inline", "telemetry",
 ]  # fmt: skip
 

@@ -12,8 +12,9 @@ An agent is one function::
 
 from rollout.agent import Agent, Outcome, agent
 from rollout.contract import InferenceParams, RolloutMetadata, RolloutRequest
-from rollout.episode import Episode, Reply
+from rollout.episode import Episode
 from rollout.feedback import RolloutFeedbackClient, make_inference_headers
+from rollout.reply import Reply
 
 __all__ = [
     "Agent",

@@ -9,22 +9,21 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any, cast
+from typing import Any
 
 from rollout.contract import InferenceParams
+from rollout.drift import text_calls
 from rollout.errors import (
     AgentError,
     BadReply,
     BudgetSpent,
-    MalformedRequest,
     OutOfTime,
     SampleFailed,
 )
 from rollout.policy import Policy
+from rollout.reply import Message, Reply, read_reply
 from rollout.steps import Steps
-from rollout.tools import Tool, ToolCall, as_tool
-
-Message = dict[str, Any]
+from rollout.tools import Tool, ToolCall, as_tool, run_patiently
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,54 +41,6 @@ class Budget:
     tokens: int
     tool_calls: int
     deadline: float
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One sampled turn.
-
-    Args:
-        message: the assistant's message as the policy wrote it, ready to append to ``messages``.
-        finish_reason: ``stop``, ``length``, ``tool_calls`` …
-        usage: token counts as the policy reports them; empty if it does not.
-        raw: the whole chat completion.
-    """
-
-    message: Message
-    finish_reason: str
-    usage: dict[str, int]
-    raw: dict[str, Any]
-
-    @property
-    def text(self) -> str:
-        """The reply's text; empty if it is made of tool calls only."""
-        content = self.message.get("content")
-        if isinstance(content, str):
-            return content
-        if not isinstance(content, list):
-            return ""
-        parts = [
-            cast("dict[str, Any]", p) for p in cast("list[Any]", content) if isinstance(p, dict)
-        ]
-        return "".join(str(p.get("text", "")) for p in parts)
-
-    @property
-    def tool_calls(self) -> list[ToolCall]:
-        """The tool calls the policy made; whatever is misshapen in one reads as empty text."""
-        calls = self.message.get("tool_calls")
-        found: list[ToolCall] = []
-        for call in cast("list[Any]", calls) if isinstance(calls, list) else []:
-            known = _object(call)
-            function = _object(known.get("function"))
-            arguments = function.get("arguments", "")
-            found.append(
-                ToolCall(
-                    id=str(known.get("id") or ""),
-                    name=str(function.get("name") or ""),
-                    arguments=arguments if isinstance(arguments, str) else json.dumps(arguments),
-                )
-            )
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +96,7 @@ class Episode:
         model: str | None = None,
     ) -> None:
         self.instance = instance
+        self.trajectory_id = trajectory_id
         self.metrics: dict[str, float] = {}
         seed = hashlib.sha256(trajectory_id.encode("utf-8", "replace")).digest()
         self.random = random.Random(seed)  # noqa: S311 - reproducible on purpose, not for secrets
@@ -167,6 +119,26 @@ class Episode:
         """How many turns have been sampled and read."""
         return len(self._transcript.turns)
 
+    @property
+    def inference_params(self) -> dict[str, Any]:
+        """The trainer's sampling parameters that are set: ``temperature``, ``max_tokens``, ``top_p``."""
+        return dict(self._params)
+
+    def openai(self) -> Any:
+        """An ``openai.OpenAI`` client whose chat completions are this episode's turns.
+
+        Needs the ``openai`` package. Everything :meth:`sample` raises comes through the client.
+        """
+        from rollout.adapters.openai import client
+
+        return client(self)
+
+    def async_openai(self) -> Any:
+        """As :meth:`openai`, asynchronous."""
+        from rollout.adapters.openai import async_client
+
+        return async_client(self)
+
     def remaining(self) -> float:
         """Seconds left for the agent; never negative."""
         return max(0.0, self._budget.deadline - time.time())
@@ -176,6 +148,7 @@ class Episode:
         messages: Sequence[Message],
         *,
         tools: Sequence[Callable[..., Any] | Tool | dict[str, Any]] = (),
+        insist: bool = False,
         **params: Any,
     ) -> Reply:
         """Sample one turn from the policy.
@@ -183,8 +156,11 @@ class Episode:
         Args:
             messages: the whole conversation so far, in the chat-completions format.
             tools: functions, :class:`~rollout.tools.Tool` objects or ready schemas to offer.
-            **params: further fields of the request (``stop``, ``tool_choice``, ``seed`` …). The
-                trainer's ``temperature``, ``max_tokens`` and ``top_p`` win over these.
+            insist: whether ``params`` win over the trainer's. Not for training: the trainer learns
+                from samples of the temperature it asked for.
+            **params: further fields of the request (``stop``, ``tool_choice``, ``response_format``,
+                ``seed``, ``logprobs`` …), passed through as they are. The trainer's ``temperature``,
+                ``max_tokens`` and ``top_p`` win over these.
 
         Raises:
             OutOfTime: no time is left; the agent may catch it and score what was reached.
@@ -192,7 +168,9 @@ class Episode:
             SampleFailed: the policy or its runtime failed.
             BadReply: the policy's answer is not a chat completion.
         """
-        request: dict[str, Any] = {**params, **self._params}
+        request: dict[str, Any] = (
+            {**self._params, **params} if insist else {**params, **self._params}
+        )
         if tools:
             request["tools"] = [t if isinstance(t, dict) else as_tool(t).schema() for t in tools]
         if self._model:
@@ -204,7 +182,7 @@ class Episode:
             data, seconds = self._steps.turn(
                 index, body, lambda: self._policy.sample(body, self._budget.deadline)
             )
-            reply = _reply(data)
+            reply = read_reply(data)
         except SampleFailed as error:
             if error.captured != "no":
                 self.maybe_captured += 1
@@ -222,6 +200,9 @@ class Episode:
         tools: Sequence[Callable[..., Any] | Tool] = (),
         system: str | None = None,
         max_turns: int | None = None,
+        max_calls_per_turn: int | None = None,
+        tool_attempts: int = 3,
+        recover_text_calls: bool = False,
         **params: Any,
     ) -> Reply:
         """Let the policy answer, calling tools as it wants to, until it answers without one.
@@ -231,6 +212,10 @@ class Episode:
             tools: functions the policy may call.
             system: a system message to begin with.
             max_turns: return the last reply after this many turns, tool calls or not.
+            max_calls_per_turn: calls of one reply beyond this are not made, and the model is told.
+            tool_attempts: how often a tool is called while its infrastructure is broken.
+            recover_text_calls: read tool calls that the policy wrote as plain text, and count them
+                in the metric ``text_tool_calls``; see :mod:`rollout.drift`.
             **params: as for :meth:`sample`.
 
         Returns:
@@ -252,10 +237,27 @@ class Episode:
         while True:
             reply = self.sample(messages, tools=offered, **params)
             turns += 1
-            if not reply.tool_calls or (max_turns is not None and turns >= max_turns):
+            calls, in_text = reply.tool_calls, False
+            if recover_text_calls and not calls:
+                calls = text_calls(reply.text, by_name)
+                in_text = bool(calls)
+                self._count("text_tool_calls", len(calls))
+            if not calls or (max_turns is not None and turns >= max_turns):
                 return reply
             messages.append(reply.message)
-            messages.extend(self._answer(call, by_name) for call in reply.tool_calls)
+            most = len(calls) if max_calls_per_turn is None else max_calls_per_turn
+            answers = [
+                self._answer(call, by_name, tool_attempts)
+                if place < most
+                else _too_many(call, most)
+                for place, call in enumerate(calls)
+            ]
+            if in_text:  # no tool message may answer a call that the message does not hold
+                answers = [
+                    {"role": "user", "content": f"{call.name}: {answer['content']}"}
+                    for call, answer in zip(calls, answers, strict=True)
+                ]
+            messages.extend(answers)
 
     def step(self, name: str, effect: Callable[[], Any], *, again: bool = False) -> Any:
         """Make a side effect once, also when the rollout replays.
@@ -323,7 +325,7 @@ class Episode:
                 self._transcript.usage[kind] += reply.usage.get(kind, 0)
             self._transcript.turns.append(Turn(added, known, request, reply.raw, seconds))
 
-    def _answer(self, call: ToolCall, by_name: dict[str, Tool]) -> Message:
+    def _answer(self, call: ToolCall, by_name: dict[str, Tool], attempts: int) -> Message:
         """Make one tool call; its result, or what was wrong with it, as a message for the model."""
         self._check_open()
         if self._tool_calls >= self._budget.tool_calls:
@@ -335,18 +337,22 @@ class Episode:
             content = f"Error: there is no tool {call.name!r}; use {', '.join(by_name)}."
             self._count("tool_errors")
         else:
-            result = tool.run(call.arguments)
+            result = run_patiently(
+                tool, call.arguments, attempts=attempts, remaining=self.remaining
+            )
             content = result.content
             if result.failed:
                 self._count("tool_errors")
         return {"role": "tool", "tool_call_id": call.id, "content": content}
 
-    def _count(self, metric: str) -> None:
-        self.metrics[metric] = self.metrics.get(metric, 0) + 1
+    def _count(self, metric: str, by: int = 1) -> None:
+        if by:
+            self.metrics[metric] = self.metrics.get(metric, 0) + by
 
 
-def _object(value: Any) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+def _too_many(call: ToolCall, most: int) -> Message:
+    content = f"Error: not called; at most {most} calls are made per message."
+    return {"role": "tool", "tool_call_id": call.id, "content": content}
 
 
 def _encode(message: Message) -> str:
@@ -366,28 +372,3 @@ def _body(encoded: list[str], request: dict[str, Any]) -> bytes:
     rest = _encode(request)
     messages = f'{{"messages":[{",".join(encoded)}]'
     return (messages + (f",{rest[1:]}" if request else "}")).encode()
-
-
-def _reply(data: bytes) -> Reply:
-    """Read a chat completion; the model's server wrote it, so nothing in it is taken on trust."""
-    from rollout.contract import parse_json
-
-    try:
-        raw = parse_json(data)
-        choice = raw["choices"][0]
-        message = choice["message"]
-        if not isinstance(message, dict):
-            raise TypeError
-    except MalformedRequest:
-        raise BadReply("The policy's reply is not valid JSON.") from None
-    except (KeyError, IndexError, TypeError):
-        raise BadReply("The policy's reply has no choices[0].message.") from None
-    message = {"role": "assistant", **cast("Message", message)}
-    return Reply(message, str(choice.get("finish_reason") or ""), _usage(raw), raw)
-
-
-def _usage(raw: dict[str, Any]) -> dict[str, int]:
-    usage = raw.get("usage")
-    if not isinstance(usage, dict):
-        return {}
-    return {k: v for k, v in cast("dict[str, Any]", usage).items() if type(v) is int and v >= 0}

@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast
 
@@ -166,6 +168,11 @@ class RolloutFeedbackClient:
     """
 
     def __init__(self, metadata: Mapping[str, Any] | RolloutMetadata) -> None:
+        self._feedback: Feedback
+        keeper = _keeper.get()
+        if keeper is not None:
+            self._feedback = keeper
+            return
         destination = check_metadata(_metadata(metadata), settings())
         client = _client(destination.region, destination.endpoint)
         self._feedback = JobFeedback(client, destination.job_arn, destination.trajectory_id)
@@ -197,6 +204,23 @@ class RolloutFeedbackClient:
 
     def _deliver(self, name: str, send: Callable[[], None]) -> None:
         InlineSteps(lambda: None, time.time() + _PATIENCE).report(name, send)
+
+
+_keeper: ContextVar[Feedback | None] = ContextVar("keeper", default=None)
+
+
+@contextmanager
+def kept_by(keeper: Feedback) -> Generator[None]:
+    """Within this, RolloutFeedbackClient tells ``keeper`` instead of a trainer.
+
+    For code of the reference SDK's shape that runs as an agent: its report is the agent's outcome, and
+    the rollout reports once, by itself.
+    """
+    token = _keeper.set(keeper)
+    try:
+        yield
+    finally:
+        _keeper.reset(token)
 
 
 def _metadata(metadata: Mapping[str, Any] | RolloutMetadata) -> RolloutMetadata:

@@ -318,11 +318,25 @@ def _call(agent: Agent, episode: Episode) -> Any:
     except RolloutError:
         raise
     except Exception as error:
+        ours = _cause(error)
+        if ours is not None:  # a framework has wrapped what the episode raised
+            raise ours from error
         frame = _last_frame(error)
         raise AgentRaised(
             f"Agent {agent.name} raised {type(error).__name__} at {frame}. The message is in no log; "
             "rehearse the rollout locally to see it."
         ) from error
+
+
+def _cause(error: BaseException, depth: int = 20) -> RolloutError | None:
+    """The RolloutError behind an exception: its cause, its context, or a member of its group."""
+    if isinstance(error, RolloutError):
+        return error
+    behind = [error.__cause__, error.__context__]
+    if isinstance(error, BaseExceptionGroup):
+        behind += cast("BaseExceptionGroup[BaseException]", error).exceptions
+    found = (_cause(e, depth - 1) for e in behind if e is not None and depth > 0)
+    return next((e for e in found if e is not None), None)
 
 
 def _last_frame(error: BaseException) -> str:

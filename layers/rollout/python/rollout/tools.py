@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -78,7 +79,10 @@ class Tool:
             return ToolResult(f"Error: invalid arguments. {_explain(error)}", failed=True)
         except RolloutError:
             raise
-        except (ConnectionError, TimeoutError) as error:
+        except OSError as error:
+            # ConnectionError and TimeoutError are; a file the tool did not find is its own refusal.
+            if not isinstance(error, (ConnectionError, TimeoutError)):
+                return ToolResult(f"Error: {error}", failed=True)
             raise ToolBroken(
                 f"Tool {self.name!r} failed with {type(error).__name__}; the service behind it is "
                 "down or slow."
@@ -86,6 +90,30 @@ class Tool:
         except Exception as error:  # noqa: BLE001 - any other exception is the tool's own refusal
             return ToolResult(f"Error: {error or type(error).__name__}", failed=True)
         return ToolResult(value if isinstance(value, str) else _dump(value), failed=False)
+
+
+def run_patiently(
+    tool: Tool, arguments: str, *, attempts: int, remaining: Callable[[], float]
+) -> ToolResult:
+    """Call a tool; call it again, after a pause, while its infrastructure is broken.
+
+    Args:
+        attempts: in all, at most.
+        remaining: seconds left; no attempt starts when a pause would use them up.
+
+    Raises:
+        ToolBroken: it stayed broken; an outage never becomes text in a trajectory.
+    """
+    pause = 0.25
+    for attempt in range(1, attempts + 1):
+        try:
+            return tool.run(arguments)
+        except ToolBroken:
+            if attempt == attempts or remaining() <= pause:
+                raise
+            time.sleep(pause)
+            pause *= 4
+    raise AssertionError("attempts is at least one")
 
 
 def as_tool(function: Callable[..., Any] | Tool) -> Tool:

@@ -1,0 +1,16 @@
+"""Frameworks and existing code on an episode.
+
+Every adapter ends in ``Episode.sample``, so budgets, at-most-once turns and isolation hold for all of
+them. Nothing here is imported by the library itself, and none of the packages they need is in the base
+layer: put them into ``functions/rollout/requirements.txt``.
+
+========================  ==========================================================
+``transport``             an ``httpx`` transport, sync and async (needs ``httpx``)
+``openai``                OpenAI clients; ``episode.openai()`` (``openai``)
+``strands``               a Strands model (``strands-agents[openai]``)
+``langchain``             a LangChain chat model (``langchain-openai``)
+``openai_agents``         a model of the OpenAI Agents SDK (``openai-agents``)
+``mcp``                   tools of a Model Context Protocol server (``mcp``)
+``existing``              functions and servers written for the reference SDK
+========================  ==========================================================
+"""

@@ -1,0 +1,19 @@
+"""A model of the OpenAI Agents SDK on an episode."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rollout.adapters.openai import async_client
+from rollout.episode import Episode
+
+
+def model(episode: Episode) -> Any:
+    """An ``OpenAIChatCompletionsModel`` for ``agents.Agent(model=…)``; make one for each episode.
+
+    The SDK's tracing is switched off: it would send the conversation to OpenAI.
+    """
+    from agents import OpenAIChatCompletionsModel, set_tracing_disabled
+
+    set_tracing_disabled(True)
+    return OpenAIChatCompletionsModel(model="policy", openai_client=async_client(episode))

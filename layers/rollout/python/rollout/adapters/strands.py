@@ -1,0 +1,21 @@
+"""A Strands model on an episode."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rollout.adapters.openai import async_client
+from rollout.episode import Episode
+
+
+def model(episode: Episode, **params: Any) -> Any:
+    """A ``strands.models.openai.OpenAIModel`` for ``strands.Agent(model=…)``.
+
+    Make one for each episode: a model shared between rollouts mixes their turns.
+
+    Args:
+        **params: sampling parameters of the agent's own; the trainer's win.
+    """
+    from strands.models.openai import OpenAIModel
+
+    return OpenAIModel(client=async_client(episode), model_id="policy", params=params)

@@ -1,0 +1,104 @@
+"""An ``httpx`` transport that carries OpenAI chat-completions requests onto ``Episode.sample``.
+
+Nothing goes over a network. A request with ``stream: true`` is sampled whole and told in chunks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from rollout.contract import parse_json
+from rollout.episode import Episode
+from rollout.errors import AgentError, MalformedRequest
+
+BASE_URL = "http://policy.invalid/v1"
+_PATH = "/chat/completions"
+# What belongs to the wire, not to the turn; the trainer decides which model answers.
+_NOT_SENT = ("messages", "tools", "model", "stream", "stream_options")
+
+
+class EpisodeTransport(httpx.BaseTransport):
+    """Carries a synchronous client's requests.
+
+    Args:
+        episode: samples them.
+    """
+
+    def __init__(self, episode: Episode) -> None:
+        self._episode = episode
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Sample one turn; a RolloutError of the episode is raised through the client."""
+        return _answer(self._episode, request.url.path, request.read())
+
+
+class AsyncEpisodeTransport(httpx.AsyncBaseTransport):
+    """Carries an asynchronous client's requests, each on a thread.
+
+    Args:
+        episode: samples them.
+    """
+
+    def __init__(self, episode: Episode) -> None:
+        self._episode = episode
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """As :meth:`EpisodeTransport.handle_request`."""
+        body = await request.aread()
+        return await asyncio.to_thread(_answer, self._episode, request.url.path, body)
+
+
+def sample_body(episode: Episode, body: bytes) -> dict[str, Any]:
+    """Sample the turn that a chat-completions request asks for.
+
+    Args:
+        body: UTF-8 JSON.
+
+    Returns:
+        The chat completion as the policy gave it.
+
+    Raises:
+        AgentError: the body is not a chat-completions request.
+    """
+    try:
+        request = parse_json(body)
+        messages = request["messages"]
+    except (MalformedRequest, KeyError, TypeError):
+        raise AgentError(
+            "The framework sent something that is no chat-completions request."
+        ) from None
+    rest = {name: value for name, value in request.items() if name not in _NOT_SENT}
+    return episode.sample(messages, tools=request.get("tools") or (), **rest).raw
+
+
+def chunks(completion: Mapping[str, Any]) -> bytes:
+    """A chat completion as the server-sent events of a streamed one."""
+    head = {k: completion.get(k) for k in ("id", "created", "model")}
+    head["object"] = "chat.completion.chunk"
+    lines: list[str] = []
+    for choice in completion["choices"]:
+        message = choice["message"]
+        calls = [{"index": i, **call} for i, call in enumerate(message.get("tool_calls") or [])]
+        delta = {**message, "tool_calls": calls} if calls else message
+        for part, reason in ((delta, None), ({}, choice.get("finish_reason") or "stop")):
+            told = {"index": choice.get("index", 0), "delta": part, "finish_reason": reason}
+            lines.append(json.dumps({**head, "choices": [told]}))
+    if completion.get("usage"):
+        lines.append(json.dumps({**head, "choices": [], "usage": completion["usage"]}))
+    return "".join(f"data: {line}\n\n" for line in [*lines, "[DONE]"]).encode()
+
+
+def _answer(episode: Episode, path: str, body: bytes) -> httpx.Response:
+    if not path.endswith(_PATH):
+        message = f"An episode answers {_PATH} only, not {path}; use the chat-completions API."
+        return httpx.Response(404, json={"error": {"message": message, "type": "not_found"}})
+    completion = sample_body(episode, body)
+    if json.loads(body).get("stream"):
+        headers = {"content-type": "text/event-stream"}
+        return httpx.Response(200, headers=headers, content=chunks(completion))
+    return httpx.Response(200, json=completion)
