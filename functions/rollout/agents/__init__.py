@@ -6,38 +6,41 @@ found behind these, and its names (``from agents import Agent, Runner``) are loo
 
 from __future__ import annotations
 
+import importlib
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from pkgutil import extend_path
 from typing import Any
 
-__path__: list[str] = list(extend_path(__path__, __name__))
+_here = Path(__file__).resolve().parent
+_places = [Path(place) / __name__ for place in sys.path]
+_sdks = [
+    place for place in _places if (place / "__init__.py").is_file() and place.resolve() != _here
+]
+__path__ = [str(_here), *map(str, _sdks)]
+_loaded: list[Any] = []
 
 
 def __getattr__(name: str) -> Any:
-    sdk = _sdk() if not name.startswith("__") else None
-    if sdk is None or not hasattr(sdk, name):
+    if (_here / f"{name}.py").is_file():  # "from agents import calculator" asks here first
+        return importlib.import_module(f"{__name__}.{name}")
+    if name.startswith("__") or not _sdks or not hasattr(_sdk(), name):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(sdk, name)
+    return getattr(_sdk(), name)
 
 
 def _sdk() -> Any:
-    """The SDK's own ``__init__``, executed once over the shared ``__path__``."""
-    known = sys.modules.get("agents._openai_sdk")
-    for place in __path__[1:] if known is None else []:
-        spec = spec_from_file_location(
-            "agents._openai_sdk",
-            Path(place) / "__init__.py",
-            submodule_search_locations=list(__path__),
-        )
-        if spec and spec.loader:
-            known = module_from_spec(spec)
-            known.__package__ = __name__
-            sys.modules["agents._openai_sdk"] = known
-            try:
-                spec.loader.exec_module(known)
-            except BaseException:
-                del sys.modules["agents._openai_sdk"]
-                raise
-    return known
+    """The SDK's own ``__init__``, executed once; its modules are imported through this package."""
+    if not _loaded:
+        init = _sdks[0] / "__init__.py"
+        spec = spec_from_file_location(__name__, init, submodule_search_locations=list(__path__))
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{_sdks[0]} cannot be imported")
+        module = module_from_spec(spec)
+        _loaded.append(module)  # first: while it loads, it looks up its own modules here
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            _loaded.clear()
+            raise
+    return _loaded[0]
