@@ -23,7 +23,7 @@ from local.play import PlayedRow, play_groups, read_rows, statistics_of
 from local.simulator import SampleRequest
 from local.stack import JOB_ARN, LocalStack
 
-_SAMPLES = Path(__file__).resolve().parent / "samples" / "word_problems.jsonl"
+_SAMPLES = Path(__file__).resolve().parent / "samples" / "calculator.jsonl"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,7 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     run = commands.add_parser("run", help="play sample problems through POST /rollout, then serve")
     run.add_argument("--port", type=int, default=3000, help="port of the local API (default 3000)")
     run.add_argument("--once", action="store_true", help="exit after the sample problems")
-    run.add_argument("--data", type=Path, default=_SAMPLES, help="JSONL with question and answer")
+    run.add_argument(
+        "--data", type=Path, default=_SAMPLES, help="JSONL: prompt column, or question and answer"
+    )
     run.add_argument("--limit", type=int, default=12, help="rows to play (default 12)")
     run.add_argument("--group-size", type=int, default=4, help="rollouts per row (default 4)")
     run.add_argument("--durable", action="store_true", help="play as durable executions (async)")

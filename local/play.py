@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from local.stack import LocalStack
+from rollout.job import instance_of
 
 _OK, _ACCEPTED = 200, 202
 
@@ -36,7 +37,10 @@ class PlayedRow:
 
 
 def read_rows(path: Path, limit: int) -> list[dict[str, Any]]:
-    """The first rows of a JSONL dataset, GSM8K's as published for example.
+    """The first rows of a JSONL dataset as instances.
+
+    A row with a ``prompt`` column becomes what a job would make of it; any other row, GSM8K's as
+    published for example, is the instance itself.
 
     Raises:
         ValueError: naming the line that is not a JSON object.
@@ -54,7 +58,7 @@ def read_rows(path: Path, limit: int) -> list[dict[str, Any]]:
                 row = None
             if not isinstance(row, dict):
                 raise ValueError(f"{path}:{number} is not a JSON object")
-            rows.append(row)
+            rows.append(instance_of(row["prompt"]) if "prompt" in row else row)
     return rows
 
 

@@ -12,7 +12,7 @@ LIBRARY = ROOT / "layers/rollout/python/rollout"
 ORDER = [
     "errors", "contract", "settings", "trust", "job", "clients", "policy", "steps", "durable", "tools", "drift",
     "reply", "agent", "episode", "feedback", "run", "table", "records", "problem", "settle", "dispatch",
-    "inline", "telemetry",
+    "inline", "telemetry", "rehearsal",
 ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from rollout import Episode, Outcome, agent
 from rollout.errors import AgentError
+from rollout.rehearsal import check_order
 
 SYSTEM = (
     "Solve the problem step by step. Use the evaluate tool for every calculation. "
@@ -134,6 +135,20 @@ def poor(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, 
     del messages
     found = _NUMBER.findall(str(instance["question"]))
     return {"role": "assistant", "content": f"#### {found[-1] if found else 0}"}
+
+
+def validate(instance: dict[str, Any]) -> list[float]:
+    """Prove that the right number earns 1.0 and a wrong one less.
+
+    Raises:
+        ValueError: the order does not hold for this instance.
+    """
+
+    def wrong(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
+        del messages
+        return {"content": f"#### {(number_in(str(instance['answer'])) or 0) + 1}"}
+
+    return check_order(calculator, instance, [("gold", gold), ("wrong", wrong)])
 
 
 def _call(identifier: str, expression: str) -> dict[str, Any]:

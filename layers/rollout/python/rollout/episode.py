@@ -7,7 +7,8 @@ import json
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any
 
@@ -197,7 +198,7 @@ class Episode:
         self,
         prompt: str | Sequence[Message],
         *,
-        tools: Sequence[Callable[..., Any] | Tool] = (),
+        tools: Sequence[Callable[..., Any] | Tool] | AbstractContextManager[Sequence[Tool]] = (),
         system: str | None = None,
         max_turns: int | None = None,
         max_calls_per_turn: int | None = None,
@@ -209,7 +210,7 @@ class Episode:
 
         Args:
             prompt: the user's message, or a conversation to go on from.
-            tools: functions the policy may call.
+            tools: functions the policy may call, or what opens them (``rollout.adapters.mcp``).
             system: a system message to begin with.
             max_turns: return the last reply after this many turns, tool calls or not.
             max_calls_per_turn: calls of one reply beyond this are not made, and the model is told.
@@ -226,28 +227,35 @@ class Episode:
             BudgetSpent: the budget of turns, tokens or tool calls is spent.
             OutOfTime, SampleFailed, BadReply: as for :meth:`sample`.
         """
-        offered = [as_tool(tool) for tool in tools]
+        with ExitStack() as opened:
+            if isinstance(tools, AbstractContextManager):
+                tools = opened.enter_context(tools)
+            return self._converse(
+                _messages(prompt, system),
+                [as_tool(tool) for tool in tools],
+                _Loop(max_turns, max_calls_per_turn, tool_attempts, recover_text_calls),
+                params,
+            )
+
+    def _converse(
+        self, messages: list[Message], offered: list[Tool], loop: _Loop, params: dict[str, Any]
+    ) -> Reply:
         by_name = {tool.name: tool for tool in offered}
-        messages: list[Message] = [{"role": "system", "content": system}] if system else []
-        if isinstance(prompt, str):
-            messages.append({"role": "user", "content": prompt})
-        else:
-            messages.extend(prompt)
         turns = 0
         while True:
             reply = self.sample(messages, tools=offered, **params)
             turns += 1
             calls, in_text = reply.tool_calls, False
-            if recover_text_calls and not calls:
+            if loop.recover_text_calls and not calls:
                 calls = text_calls(reply.text, by_name)
                 in_text = bool(calls)
                 self._count("text_tool_calls", len(calls))
-            if not calls or (max_turns is not None and turns >= max_turns):
-                return reply
+            if not calls or (loop.max_turns is not None and turns >= loop.max_turns):
+                return replace(reply, conversation=[*messages, reply.message])
             messages.append(reply.message)
-            most = len(calls) if max_calls_per_turn is None else max_calls_per_turn
+            most = len(calls) if loop.max_calls is None else loop.max_calls
             answers = [
-                self._answer(call, by_name, tool_attempts)
+                self._answer(call, by_name, loop.attempts)
                 if place < most
                 else _too_many(call, most)
                 for place, call in enumerate(calls)
@@ -348,6 +356,23 @@ class Episode:
     def _count(self, metric: str, by: int = 1) -> None:
         if by:
             self.metrics[metric] = self.metrics.get(metric, 0) + by
+
+
+@dataclass(frozen=True, slots=True)
+class _Loop:
+    """The limits of one ``converse``."""
+
+    max_turns: int | None
+    max_calls: int | None
+    attempts: int
+    recover_text_calls: bool
+
+
+def _messages(prompt: str | Sequence[Message], system: str | None) -> list[Message]:
+    messages: list[Message] = [{"role": "system", "content": system}] if system else []
+    if isinstance(prompt, str):
+        return [*messages, {"role": "user", "content": prompt}]
+    return [*messages, *prompt]
 
 
 def _too_many(call: ToolCall, most: int) -> Message:

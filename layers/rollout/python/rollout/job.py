@@ -35,6 +35,8 @@ def job_request(event: Any, settings: Settings) -> RolloutRequest:
         ContractViolation: naming the field at fault.
     """
     document = _unwrap(event, settings)
+    if "prompt" not in document:
+        raise ContractViolation("prompt: the dataset row's prompt is missing.")
     metadata = document.get("metadata")
     if not isinstance(metadata, dict):
         raise ContractViolation("metadata: an object with jobArn and rolloutId is required.")
@@ -45,7 +47,7 @@ def job_request(event: Any, settings: Settings) -> RolloutRequest:
         where.pop("region", None)
     return validate_rollout(
         {
-            "instance": _instance(document),
+            "instance": instance_of(document["prompt"]),
             "metadata": where,
             "inference_params": document.get("inferenceParams", document.get("inference_params")),
         }
@@ -90,10 +92,8 @@ def _encoded(value: Any) -> bytes:
         ) from None
 
 
-def _instance(document: Mapping[str, Any]) -> dict[str, Any]:
-    if "prompt" not in document:
-        raise ContractViolation("prompt: the dataset row's prompt is missing.")
-    prompt = document["prompt"]
+def instance_of(prompt: Any) -> dict[str, Any]:
+    """The instance that a dataset row's ``prompt`` stands for; see :func:`job_request`."""
     if isinstance(prompt, dict):
         return cast("dict[str, Any]", prompt)
     if isinstance(prompt, str):

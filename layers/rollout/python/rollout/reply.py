@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from rollout.contract import parse_json
@@ -26,12 +26,15 @@ class Reply:
         finish_reason: ``stop``, ``length``, ``tool_calls`` …
         usage: token counts as the policy reports them; empty if it does not.
         raw: the whole chat completion.
+        conversation: the messages up to and with this reply, where ``converse`` returned it; append
+            the user's next message and go on.
     """
 
     message: Message
     finish_reason: str
     usage: dict[str, int]
     raw: dict[str, Any]
+    conversation: list[Message] = field(default_factory=list[Message])
 
     @property
     def text(self) -> str:

@@ -1,0 +1,160 @@
+"""Questions to a database: the policy writes a query, the reward executes it.
+
+An instance has ``question``, ``setup`` (SQL that builds the tables) and ``query`` (the right one). Each
+episode has a SQLite database of its own, in memory. The policy may try queries with a tool and ends
+with ``<sql>SELECT …</sql>``. Right rows earn 1.0, a query that runs 0.1, anything else 0.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+from collections import Counter
+from contextlib import closing
+from typing import Any
+
+from rollout import Episode, Outcome, agent
+from rollout.errors import AgentError, DeadlineError
+from rollout.rehearsal import check_order
+
+MAX_ROWS = 200
+MAX_SECONDS = 2.0
+_SHOWN = 20
+_TAG = re.compile(r"<sql>\s*(.*?)\s*</sql>", re.DOTALL | re.IGNORECASE)
+_READING = {
+    sqlite3.SQLITE_SELECT,
+    sqlite3.SQLITE_READ,
+    sqlite3.SQLITE_FUNCTION,
+    sqlite3.SQLITE_RECURSIVE,
+}
+SYSTEM = (
+    "Answer the question with one SQLite query over these tables:\n\n{schema}\n\nTry queries with the "
+    "run_query tool. End with the final query alone, as <sql>SELECT ...</sql>."
+)
+
+
+@agent
+def sql(episode: Episode) -> Outcome:
+    """Turn a question into a query; 1.0 if it returns the right rows."""
+    instance = episode.instance
+    with closing(build(instance)) as database:
+        expected = run(database, str(instance.get("query", "")))
+        if isinstance(expected, str):
+            raise AgentError(f"The instance's 'query' does not run: {expected}")
+
+        def run_query(query: str) -> str:
+            """Run a read-only SQLite query and read its first rows.
+
+            Args:
+                query: one SELECT statement.
+            """
+            rows = run(database, query)
+            if isinstance(rows, str):
+                raise ValueError(rows)
+            more = f"\n({len(rows)} rows)" if len(rows) > _SHOWN else ""
+            return "\n".join(map(str, rows[:_SHOWN])) + more or "no rows"
+
+        text = ""
+        try:
+            reply = episode.converse(
+                str(instance["question"]),
+                tools=[run_query],
+                system=SYSTEM.format(schema=schema(database)),
+            )
+            text = reply.text
+        except DeadlineError:
+            pass  # no final query: no reward
+        query = (_TAG.findall(text) or [""])[-1]
+        given = run(database, query)
+    right = not isinstance(given, str) and same(given, expected, ordered=ordered(instance["query"]))
+    runs = not isinstance(given, str)
+    reward = 1.0 if right else 0.1 if runs else 0.0
+    return Outcome(reward, {"runs": float(runs)}, {"query": query})
+
+
+def build(instance: dict[str, Any]) -> sqlite3.Connection:
+    """The episode's database, read-only once it is built.
+
+    Raises:
+        AgentError: the instance's setup does not run.
+    """
+    database = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+    try:
+        database.executescript(str(instance.get("setup", "")))
+    except sqlite3.Error as error:
+        database.close()
+        raise AgentError(f"The instance's 'setup' does not run: {error}") from None
+
+    def allow(action: int, *_: Any) -> int:
+        return sqlite3.SQLITE_OK if action in _READING else sqlite3.SQLITE_DENY
+
+    database.set_authorizer(allow)
+    database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1_000_000)
+    return database
+
+
+def run(database: sqlite3.Connection, query: str) -> list[tuple[Any, ...]] | str:
+    """A query's rows, or why it has none: an error, too many rows, too slow."""
+    if not query.strip():
+        return "there is no query"
+    until = time.monotonic() + MAX_SECONDS
+    database.set_progress_handler(lambda: time.monotonic() > until, 10_000)
+    try:
+        rows = database.execute(query).fetchmany(MAX_ROWS + 1)
+    except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
+        return f"longer than {MAX_SECONDS:g} s" if "interrupted" in str(error) else str(error)
+    finally:
+        database.set_progress_handler(None, 0)
+    return rows if len(rows) <= MAX_ROWS else f"more than {MAX_ROWS} rows"
+
+
+def same(given: list[tuple[Any, ...]], expected: list[tuple[Any, ...]], *, ordered: bool) -> bool:
+    """Whether two results hold the same rows; numbers to nine digits, in order where that is asked."""
+    left, right = [_row(row) for row in given], [_row(row) for row in expected]
+    return left == right if ordered else Counter(left) == Counter(right)
+
+
+def ordered(query: str) -> bool:
+    """Whether the order of a query's rows is part of the answer."""
+    return bool(re.search(r"\border\s+by\b", query, re.IGNORECASE))
+
+
+def schema(database: sqlite3.Connection) -> str:
+    """The tables, as they were created."""
+    rows = database.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    return "\n".join(row[0] for row in rows)
+
+
+def _row(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(round(float(v), 9) if isinstance(v, (int, float)) else v for v in row)
+
+
+# --- scripts ----------------------------------------------------------------------------------------
+
+
+def gold(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """Knows the query."""
+    del messages
+    return {"content": f"<sql>{instance['query']}</sql>"}
+
+
+def poor(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """Writes a query that runs and answers nothing."""
+    del instance, messages
+    return {"content": "<sql>SELECT 'I do not know'</sql>"}
+
+
+def broken(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """Writes what is no query."""
+    del instance, messages
+    return {"content": "<sql>SELEC everything</sql>"}
+
+
+def validate(instance: dict[str, Any]) -> list[float]:
+    """Prove that the right rows beat a query that runs, and that one a query that does not.
+
+    Raises:
+        ValueError: the order does not hold for this instance.
+    """
+    return check_order(sql, instance, [("gold", gold), ("poor", poor), ("broken", broken)])

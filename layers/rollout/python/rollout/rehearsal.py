@@ -1,0 +1,114 @@
+"""Play an agent with a scripted policy, in this process and with nothing else: no AWS, no server.
+
+An agent's file ships scripts beside the agent: what a perfect and a poor policy would say. They prove
+that the reward tells them apart before a model is asked.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rollout.agent import Agent
+from rollout.contract import RolloutMetadata, RolloutRequest
+from rollout.run import Ending, Rollout, play
+from rollout.settings import read_settings
+from rollout.steps import InlineSteps
+from rollout.trust import Destination
+
+# Takes the instance and the conversation so far, returns the next assistant message.
+Script = Callable[[dict[str, Any], list[dict[str, Any]]], Mapping[str, Any]]
+
+_ENVIRON = {"ROLLOUT_TABLE": "-", "ROLLOUT_BUCKET": "-", "ROLLOUT_ACCOUNT_ID": "-"}
+
+
+def rehearse(
+    function: Callable[[Any], Any],
+    instance: dict[str, Any],
+    script: Script,
+    *,
+    trajectory_id: str = "rehearsal",
+    max_turns: int = 50,
+    seconds: float = 60.0,
+) -> Ending:
+    """Play one rollout of an agent against a script.
+
+    Args:
+        function: the agent.
+        instance: the problem.
+        script: the policy.
+        trajectory_id: seeds ``episode.random``.
+        max_turns: the budget of turns.
+        seconds: the budget of time.
+
+    Returns:
+        How it ended; a failure is an ending, not an exception.
+    """
+    request = RolloutRequest(
+        instance=instance,
+        metadata=RolloutMetadata(job_arn="", trajectory_id=trajectory_id, endpoint=""),
+    )
+    destination = Destination("", trajectory_id, "", "us-west-2", "script")
+    return play(
+        Rollout.of(request, destination),
+        agent=Agent(getattr(function, "__name__", "agent"), function),
+        policy=ScriptPolicy(instance, script),
+        steps=InlineSteps(lambda: None, time.time() + seconds),
+        settings=read_settings({**_ENVIRON, "ROLLOUT_MAX_TURNS": str(max_turns)}),
+        deadline=time.time() + seconds,
+    )
+
+
+class ScriptPolicy:
+    """A policy that says what a script says.
+
+    Args:
+        instance: the problem.
+        script: says the next assistant message.
+    """
+
+    def __init__(self, instance: dict[str, Any], script: Script) -> None:
+        self._instance = instance
+        self._script = script
+
+    def sample(self, body: bytes, deadline: float) -> bytes:
+        """The script's next message as a chat completion."""
+        del deadline
+        request = json.loads(body)
+        said = {"role": "assistant", **self._script(self._instance, request["messages"])}
+        reason = "tool_calls" if said.get("tool_calls") else "stop"
+        usage = {"prompt_tokens": len(body) // 4, "completion_tokens": len(json.dumps(said)) // 4}
+        choice = {"index": 0, "message": said, "finish_reason": reason}
+        return json.dumps({"choices": [choice], "usage": usage}).encode()
+
+
+def check_order(
+    function: Callable[[Any], Any],
+    instance: dict[str, Any],
+    scripts: Sequence[tuple[str, Script]],
+    *,
+    best: float = 1.0,
+) -> list[float]:
+    """Hold an agent's reward to its order: the first script earns ``best``, each next strictly less.
+
+    Returns:
+        The rewards, in order.
+
+    Raises:
+        ValueError: naming the script that earned too much, too little or nothing at all.
+    """
+    rewards: list[float] = []
+    for name, script in scripts:
+        ending = rehearse(function, instance, script)
+        if ending.reward is None:
+            raise ValueError(f"script {name!r} failed: {(ending.error or {}).get('detail')}")
+        if not rewards and ending.reward != best:
+            raise ValueError(f"script {name!r} earned {ending.reward:g}, not the {best:g} of gold")
+        if rewards and ending.reward >= rewards[-1]:
+            raise ValueError(
+                f"script {name!r} earned {ending.reward:g}, no less than the one before it"
+            )
+        rewards.append(ending.reward)
+    return rewards

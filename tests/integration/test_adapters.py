@@ -1,0 +1,234 @@
+"""Real frameworks on the episode: their turns are its turns, and no episode gets another's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from rollout.agent import Agent
+from rollout.episode import Budget, Episode
+from rollout.errors import BudgetSpent, SampleFailed
+from rollout.run import run
+from rollout.steps import InlineSteps
+from tests.conftest import completion, make_rollout, make_settings, tool_call
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+class Echo:
+    """Calls the tool ``double`` with the canary's number, then answers with what it returned."""
+
+    def __init__(self, fail_at=None):
+        self.requests = []
+        self.fail_at = fail_at
+
+    def sample(self, body, deadline):
+        request = json.loads(body)
+        self.requests.append(request)
+        if len(self.requests) == self.fail_at:
+            raise SampleFailed("cut off", captured="unknown")
+        text = json.dumps(request["messages"])
+        (number,) = set(re.findall(r"canary-(\d+)", text))
+        last = request["messages"][-1]
+        if request.get("tools") and last["role"] != "tool":
+            call = tool_call("double", {"number": int(number)})
+            said = completion(None, tool_calls=[call])
+            said["choices"][0]["finish_reason"] = "tool_calls"
+        else:
+            content = last["content"]
+            content = content if isinstance(content, str) else content[0]["text"]
+            said = completion(f"canary-{number} {content}")
+        said |= {"id": "c", "object": "chat.completion", "created": 1, "model": "m"}
+        said["usage"]["total_tokens"] = 15
+        return json.dumps(said).encode()
+
+
+def make_episode(number, policy, **budget):
+    known = {"turns": 10, "tokens": 10_000, "tool_calls": 10, "deadline": time.time() + 120}
+    return Episode(
+        instance={"prompt": f"canary-{number}"},
+        trajectory_id=f"t-{number}",
+        policy=policy,
+        steps=InlineSteps(lambda: None, time.time() + 60),
+        budget=Budget(**{**known, **budget}),
+    )
+
+
+def doubled(number: int) -> str:
+    return f"twice {2 * number}"
+
+
+SCHEMA = {
+    "type": "function",
+    "function": {
+        "name": "double",
+        "parameters": {"type": "object", "properties": {"number": {"type": "integer"}}},
+    },
+}
+
+
+def with_openai(episode, *, stream=False):
+    client = episode.openai()
+    messages = [{"role": "user", "content": episode.instance["prompt"]}]
+    first = client.chat.completions.create(model="m", messages=messages, tools=[SCHEMA])
+    call = first.choices[0].message.tool_calls[0]
+    messages.append(first.choices[0].message.model_dump(exclude_none=True))
+    result = doubled(**json.loads(call.function.arguments))
+    messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
+    if not stream:
+        return (
+            client.chat.completions.create(model="m", messages=messages).choices[0].message.content
+        )
+    told = client.chat.completions.create(model="m", messages=messages, stream=True)
+    return "".join(c.choices[0].delta.content or "" for c in told if c.choices)
+
+
+def with_openai_streaming(episode):
+    return with_openai(episode, stream=True)
+
+
+async def with_async_openai(episode):
+    client = episode.async_openai()
+    messages = [{"role": "user", "content": episode.instance["prompt"]}]
+    first = await client.chat.completions.create(model="m", messages=messages, tools=[SCHEMA])
+    call = first.choices[0].message.tool_calls[0]
+    messages.append(first.choices[0].message.model_dump(exclude_none=True))
+    result = doubled(**json.loads(call.function.arguments))
+    messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
+    last = await client.chat.completions.create(model="m", messages=messages)
+    return last.choices[0].message.content
+
+
+def with_strands(episode):
+    from strands import Agent as Strands
+    from strands import tool
+
+    from rollout.adapters.strands import model
+
+    @tool
+    def double(number: int) -> str:
+        """Double a number."""
+        return doubled(number)
+
+    agent = Strands(model=model(episode), tools=[double], callback_handler=None)
+    return str(agent(episode.instance["prompt"])).strip()
+
+
+def with_langchain(episode):
+    from langchain_core.messages import HumanMessage, ToolMessage
+    from langchain_core.tools import tool
+
+    from rollout.adapters.langchain import chat_model
+
+    @tool
+    def double(number: int) -> str:
+        """Double a number."""
+        return doubled(number)
+
+    model = chat_model(episode)
+    messages = [HumanMessage(episode.instance["prompt"])]
+    reply = model.bind_tools([double]).invoke(messages)
+    (call,) = reply.tool_calls
+    messages += [reply, ToolMessage(double.invoke(call["args"]), tool_call_id=call["id"])]
+    return model.invoke(messages).content
+
+
+async def with_openai_agents(episode):
+    from agents import Agent as SdkAgent
+    from agents import Runner, function_tool
+    from rollout.adapters.openai_agents import model
+
+    @function_tool
+    def double(number: int) -> str:
+        """Double a number."""
+        return doubled(number)
+
+    agent = SdkAgent(name="a", model=model(episode), tools=[double])
+    result = await Runner.run(agent, episode.instance["prompt"])
+    return result.final_output
+
+
+ADAPTERS = [
+    with_openai, with_openai_streaming, with_async_openai, with_strands, with_langchain,
+    with_openai_agents,
+]  # fmt: skip
+
+
+def play(function, episode):
+    value = function(episode)
+    return asyncio.run(value) if asyncio.iscoroutine(value) else value
+
+
+@pytest.mark.parametrize("function", ADAPTERS, ids=lambda f: f.__name__)
+def test_a_framework_plays_its_turns_through_the_episode(function):
+    policy = Echo()
+    episode = make_episode(7, policy)
+    assert "twice 14" in play(function, episode)
+    assert episode.turns == len(policy.requests) == 2
+    assert policy.requests[0]["tools"][0]["function"]["name"] == "double"
+    assert not {"stream", "stream_options", "model"} & set(policy.requests[-1])
+
+
+@pytest.mark.parametrize("function", ADAPTERS, ids=lambda f: f.__name__)
+def test_four_hundred_episodes_at_once_are_kept_apart(function):
+    def one(number):
+        policy = Echo()
+        return number, policy, play(function, make_episode(number, policy))
+
+    one(0)  # imports and caches, once
+    with ThreadPoolExecutor(32) as pool:
+        for number, policy, answer in pool.map(one, range(400)):
+            assert answer == f"canary-{number} twice {2 * number}"
+            assert len(policy.requests) == 2  # Echo itself fails on a second canary
+
+
+@pytest.mark.parametrize("function", ADAPTERS, ids=lambda f: f.__name__)
+def test_a_failed_sample_is_not_repeated_and_keeps_its_boundary(function):
+    settings = make_settings()
+    policy, written = Echo(fail_at=2), []
+
+    class Ledger:
+        def scored(self, ending):
+            written.append(ending)
+
+        def reported(self, ending, report):
+            pass
+
+    ending, _ = run(
+        make_rollout(instance={"prompt": "canary-3"}),
+        agent=Agent("a:b", lambda episode: float("twice" in play(function, episode))),
+        policy=policy,
+        steps=InlineSteps(lambda: None, time.time() + 60),
+        feedback=None,
+        ledger=Ledger(),
+        settings=settings,
+        deadline=time.time() + 60,
+    )
+    assert len(policy.requests) == 2
+    assert ending.status == "failed"
+    assert ending.error["boundary"] == "policy", ending.error
+
+
+@pytest.mark.parametrize("function", ADAPTERS, ids=lambda f: f.__name__)
+def test_a_budget_ends_a_framework_too(function):
+    policy = Echo()
+    with pytest.raises(Exception) as caught:  # each framework wraps it in its own
+        play(function, make_episode(1, policy, turns=1))
+    assert len(policy.requests) == 1
+    chain, seen = [caught.value], []
+    while chain:
+        error = chain.pop()
+        seen.append(type(error))
+        chain += [e for e in (error.__cause__, error.__context__) if e is not None]
+    assert BudgetSpent in seen
+
+
+def test_another_api_is_refused_in_words():
+    episode = make_episode(1, Echo())
+    with pytest.raises(Exception, match="chat-completions"):
+        episode.openai().responses.create(model="m", input="hi")

@@ -1,0 +1,197 @@
+"""The tool loop at its edges: drifted formats, broken tools, limits, streams, insisted parameters."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+
+import pytest
+
+from rollout.contract import InferenceParams
+from rollout.drift import text_calls
+from rollout.episode import Budget, Episode
+from rollout.errors import BadReply, OutOfTime, ToolBroken
+from rollout.reply import read_reply
+from rollout.steps import InlineSteps
+from tests.conftest import ScriptedPolicy, completion, tool_call
+
+
+def make_episode(policy, **more):
+    return Episode(
+        instance={},
+        trajectory_id="t",
+        policy=policy,
+        steps=InlineSteps(lambda: None, time.time() + 60),
+        budget=Budget(turns=20, tokens=10_000, tool_calls=20, deadline=time.time() + 30),
+        **more,
+    )
+
+
+def add(left: int, right: int) -> int:
+    """Add two numbers."""
+    return left + right
+
+
+CALL = '{"name": "add", "arguments": {"left": 1, "right": 2}}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"<tool_call>{CALL}</tool_call>",
+        f"Let me see.\n<tool_call>\n{CALL}\n</tool_call> and wait",
+        f"<tool_call>{CALL}",
+        CALL,
+        f"[{CALL}]",
+        f"```json\n{CALL}\n```",
+        f"I call\n```\n{CALL}\n```",
+        '{"name": "add", "parameters": {"left": 1, "right": 2}}',
+        '{"name": "add", "arguments": "{\\"left\\": 1, \\"right\\": 2}"}',
+        '{"type": "function", "function": {"name": "add", "arguments": {"left": 1, "right": 2}}}',
+        '<function=add>{"left": 1, "right": 2}</function>',
+        "<function=add><parameter=left>1</parameter><parameter=right>2</parameter></function>",
+        "[add(left=1, right=2)]",
+        "add(left=1, right=2)",
+        "```python\nadd(left=1, right=2)\n```",
+    ],
+)
+def test_a_call_written_as_text_is_read(text):
+    (call,) = text_calls(text, {"add"})
+    assert (call.name, json.loads(call.arguments)) == ("add", {"left": 1, "right": 2})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "The answer is 3.",
+        "add them up",
+        "{}",
+        '{"name": "rm", "arguments": {}}',
+        "rm(left=1)",
+        "add(1, 2)",
+        "add(left=open('x'))",
+        "[[[[" * 10_000,
+        "x" * 200_000,
+        "<tool_call>" * 5_000,
+    ],
+)
+def test_prose_is_no_call(text):
+    assert text_calls(text, {"add"}) == []
+
+
+def test_recovered_calls_run_and_are_counted():
+    policy = ScriptedPolicy(completion(f"<tool_call>{CALL}</tool_call>"), completion("3"))
+    episode = make_episode(policy)
+    reply = episode.converse("1+2?", tools=[add], recover_text_calls=True)
+    assert reply.text == "3"
+    assert episode.metrics == {"text_tool_calls": 1, "tool_calls": 1}
+    assert policy.requests[1]["messages"][-1] == {"role": "user", "content": "add: 3"}
+    assert [m["role"] for m in reply.conversation] == ["user", "assistant", "user", "assistant"]
+
+
+def test_text_stays_text_unless_asked_for():
+    policy = ScriptedPolicy(completion(f"<tool_call>{CALL}</tool_call>"))
+    episode = make_episode(policy)
+    assert "tool_call" in episode.converse("1+2?", tools=[add]).text
+    assert episode.metrics == {}
+
+
+def flaky(failures):
+    left = [failures]
+
+    def fetch() -> str:
+        """Fetch it."""
+        if left[0] > 0:
+            left[0] -= 1
+            raise ConnectionError("down")
+        return "here"
+
+    return fetch
+
+
+def test_a_broken_tool_is_called_again_within_a_bound(monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    calls = completion(None, tool_calls=[tool_call("fetch", {})])
+    policy = ScriptedPolicy(calls, completion("done"))
+    assert make_episode(policy).converse("?", tools=[flaky(2)]).text == "done"
+    assert policy.requests[1]["messages"][-1]["content"] == "here"
+    policy = ScriptedPolicy(calls, completion("done"))
+    with pytest.raises(ToolBroken, match="'fetch' failed with ConnectionError"):
+        make_episode(policy).converse("?", tools=[flaky(3)])
+    assert len(policy.requests) == 1  # the outage never became text
+
+
+def test_a_missing_file_is_the_tools_own_refusal():
+    def read() -> str:
+        """Read it."""
+        raise FileNotFoundError("no such file")
+
+    policy = ScriptedPolicy(completion(None, tool_calls=[tool_call("read", {})]), completion("ok"))
+    make_episode(policy).converse("?", tools=[read])
+    assert "no such file" in policy.requests[1]["messages"][-1]["content"]
+
+
+def test_calls_beyond_the_turns_limit_are_not_made():
+    calls = [tool_call("add", {"left": n, "right": 0}, f"c{n}") for n in range(3)]
+    policy = ScriptedPolicy(completion(None, tool_calls=calls), completion("ok"))
+    episode = make_episode(policy)
+    episode.converse("?", tools=[add], max_calls_per_turn=2)
+    told = policy.requests[1]["messages"][-3:]
+    assert [m["tool_call_id"] for m in told] == ["c0", "c1", "c2"]
+    assert [m["content"][:5] for m in told] == ["0", "1", "Error"]
+    assert episode.metrics["tool_calls"] == 2
+
+
+def test_the_trainers_parameters_win_unless_the_agent_insists():
+    policy = ScriptedPolicy(completion("a"), completion("b"))
+    episode = make_episode(policy, params=InferenceParams(temperature=1.0))
+    messages = [{"role": "user", "content": "hi"}]
+    episode.sample(messages, temperature=0.2, stop=["x"], seed=7, logprobs=True)
+    episode.sample(messages, temperature=0.2, insist=True)
+    assert [r["temperature"] for r in policy.requests] == [1.0, 0.2]
+    assert (policy.requests[0]["stop"], policy.requests[0]["seed"]) == (["x"], 7)
+    assert "insist" not in policy.requests[1]
+
+
+def stream(*chunks):
+    return (
+        b"".join(b"data: " + json.dumps(c).encode() + b"\n\n" for c in chunks) + b"data: [DONE]\n"
+    )
+
+
+def delta(reason=None, **parts):
+    return {"id": "c", "choices": [{"index": 0, "delta": parts, "finish_reason": reason}]}
+
+
+def test_a_streamed_reply_is_put_together():
+    first = {"index": 0, "id": "c1", "type": "function"}
+    reply = read_reply(
+        stream(
+            delta(role="assistant", content="Let "),
+            delta(content="me see"),
+            delta(tool_calls=[{**first, "function": {"name": "add", "arguments": '{"left"'}}]),
+            delta(tool_calls=[{"index": 0, "function": {"arguments": ": 1}"}}]),
+            delta("tool_calls"),
+            {"id": "c", "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}},
+        )
+    )
+    assert reply.text == "Let me see"
+    (call,) = reply.tool_calls
+    assert (call.id, call.name, call.arguments) == ("c1", "add", '{"left": 1}')
+    assert reply.finish_reason == "tool_calls"
+    assert reply.usage == {"prompt_tokens": 3, "completion_tokens": 4}
+
+
+@pytest.mark.parametrize("data", [b"data: {", b"data: []\n", b'data: {"choices": 7}\n', b"data:"])
+def test_a_misshapen_stream_is_a_bad_reply_or_an_empty_one(data):
+    with contextlib.suppress(BadReply):
+        assert read_reply(data).text == ""
+
+
+def test_when_time_is_over_the_agent_may_catch_it():
+    episode = make_episode(ScriptedPolicy())
+    episode.close()
+    with pytest.raises(OutOfTime):
+        episode.converse("?")
