@@ -19,15 +19,18 @@ STACK ?= $(if $(filter prod,$(PROFILE)),rollout-prod,rollout-dev)
 help: ## list what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: .venv/ready ## play sample problems through POST /rollout, then serve (PORT= LIMIT= GROUP_SIZE= DATA= ONCE=1 ASYNC=1 STATE=)
+run: .venv/ready ## play sample problems through POST /rollout, then serve (AGENT= PORT= LIMIT= GROUP_SIZE= DATA= ONCE=1 ASYNC=1 STATE=)
 	python -m local run --port $(PORT) --limit $(LIMIT) --group-size $(GROUP_SIZE) \
-	  $(if $(DATA),--data "$(DATA)") $(if $(ONCE),--once) $(if $(ASYNC),--durable) \
+	  $(if $(AGENT),--agent "$(AGENT)") $(if $(DATA),--data "$(DATA)") $(if $(ONCE),--once) $(if $(ASYNC),--durable) \
 	  $(if $(STATE),--state "$(STATE)")
 
 test: setup lint build ## set everything up and pass every test
 	@python -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 13) else f"the tests need Python 3.13, the Lambda runtime; found {v}")'
 	@test -d "$(ROLLOUT_DATA)/gsm8k" || { echo "ROLLOUT_DATA=$(ROLLOUT_DATA) has no gsm8k folder; see the README"; exit 1; }
 	python -m pytest
+
+agent: .venv/ready ## write a new agent with its dataset and test (NAME=)
+	python -m local new "$(NAME)"
 
 chaos: .venv/ready ## kill workers by the thousand and reconcile (N= SEED=)
 	python -m tests.chaos.campaign --n $(N) $(if $(SEED),--seed $(SEED))
@@ -94,4 +97,4 @@ clean: ## remove what the build and the tests left
 	VIRTUAL_ENV=.tools/$* $(UV) pip install -q --require-hashes -r requirements/$*.txt
 	@touch $@
 
-.PHONY: help run test chaos compare-sdk deploy lint format setup build layer-size bench lock clean
+.PHONY: help run test agent chaos compare-sdk deploy lint format setup build layer-size bench lock clean

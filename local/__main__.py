@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import signal
 import sys
@@ -17,13 +18,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from agents import calculator
 from local import deploy
+from local.new_agent import new_agent
 from local.play import PlayedRow, play_groups, read_rows, statistics_of
 from local.simulator import SampleRequest
 from local.stack import JOB_ARN, LocalStack
+from rollout.agent import load_agent
+from rollout.errors import AgentUnavailable
 
-_SAMPLES = Path(__file__).resolve().parent / "samples" / "calculator.jsonl"
+_SAMPLES = Path(__file__).resolve().parent / "samples"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,9 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     run = commands.add_parser("run", help="play sample problems through POST /rollout, then serve")
     run.add_argument("--port", type=int, default=3000, help="port of the local API (default 3000)")
     run.add_argument("--once", action="store_true", help="exit after the sample problems")
-    run.add_argument(
-        "--data", type=Path, default=_SAMPLES, help="JSONL: prompt column, or question and answer"
-    )
+    run.add_argument("--agent", default="agents.calculator:calculator", help="module:function")
+    run.add_argument("--data", type=Path, help="JSONL (default: the agent's in local/samples)")
     run.add_argument("--limit", type=int, default=12, help="rows to play (default 12)")
     run.add_argument("--group-size", type=int, default=4, help="rollouts per row (default 4)")
     run.add_argument("--durable", action="store_true", help="play as durable executions (async)")
@@ -51,7 +53,11 @@ def main(arguments: list[str] | None = None) -> int:
     drain.add_argument(
         "--timeout", type=float, default=3_600, help="seconds to wait (default 3600)"
     )
+    new = commands.add_parser("new", help="write an agent with its dataset and test")
+    new.add_argument("name", help="of the agent: a-z, 0-9 and _")
     options = parser.parse_args(arguments)
+    if options.command == "new":
+        return new_agent(options.name, Console())
     if options.command == "guard":
         return deploy.guard(options.stack, Console(), refuse=not options.warn)
     if options.command == "drain":
@@ -59,16 +65,17 @@ def main(arguments: list[str] | None = None) -> int:
     return _run(options, Console())
 
 
-def mixed_policy(skill: float, turn_seconds: float = 0.0) -> Any:
-    """A scripted policy that plays gold in a share of the rollouts and guesses in the others.
+def mixed_policy(agent: str, skill: float, turn_seconds: float = 0.0) -> Any:
+    """A scripted policy: an agent's ``gold`` in a share of the rollouts, its ``poor`` in the others.
 
     Which ones is decided by the trajectory id, so that a rollout keeps to one script.
     """
+    module = importlib.import_module(agent.partition(":")[0])
 
     def policy(asked: SampleRequest) -> dict[str, Any]:
         time.sleep(turn_seconds)
         good = zlib.crc32(asked.trajectory_id.encode()) % 1000 < skill * 1000
-        script = calculator.gold if good else calculator.poor
+        script = module.gold if good else module.poor
         return script(asked.instance, asked.messages)
 
     return policy
@@ -81,13 +88,21 @@ def _run(options: argparse.Namespace, console: Console) -> int:
 
 def _run_in(scratch: str, options: argparse.Namespace, console: Console) -> int:
     try:
-        rows = read_rows(options.data, options.limit)
+        agent = load_agent(options.agent)
+        policy = mixed_policy(agent.name, options.skill, options.turn_seconds)
+    except AgentUnavailable as error:
+        console.print(f"[red]{error.title}:[/red] {error.detail}")
+        return 2
+    try:
+        module = options.agent.partition(":")[0].rpartition(".")[2]
+        rows = read_rows(options.data or _SAMPLES / f"{module}.jsonl", options.limit)
     except (OSError, ValueError) as error:
         console.print(f"[red]Cannot read the dataset:[/red] {error}")
         return 2
     try:
         stack = LocalStack(
-            mixed_policy(options.skill, options.turn_seconds),
+            policy,
+            agent=options.agent,
             port=options.port,
             durable=Path(scratch) if options.durable else None,
             state=options.state,

@@ -66,3 +66,25 @@ def tireless(episode: Episode) -> float:
             turns += 1
     except OutOfTime:
         return float(turns > 0)
+
+
+@agent
+async def through_openai(episode: Episode) -> float:
+    """Twelve turns through the asynchronous OpenAI client."""
+    client = episode.async_openai()
+    for turn in range(12):
+        messages = [{"role": "user", "content": f"turn {turn}"}]
+        await client.chat.completions.create(model="m", messages=messages)
+    return 1.0
+
+
+@agent
+def through_strands(episode: Episode) -> float:
+    """Twelve turns of a Strands agent, each a conversation of its own."""
+    from strands import Agent
+
+    from rollout.adapters.strands import model
+
+    for turn in range(12):
+        Agent(model=model(episode), callback_handler=None)(f"turn {turn}")
+    return 1.0

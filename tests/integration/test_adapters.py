@@ -228,6 +228,17 @@ def test_a_budget_ends_a_framework_too(function):
     assert BudgetSpent in seen
 
 
+def test_langchain_awaits_and_streams():
+    from rollout.adapters.langchain import chat_model
+
+    async def awaited():
+        return (await chat_model(make_episode(5, Echo())).ainvoke("canary-5 hi")).content
+
+    assert asyncio.run(awaited()) == "canary-5 canary-5 hi"
+    told = chat_model(make_episode(6, Echo())).stream("canary-6 hi")
+    assert "".join(chunk.content for chunk in told) == "canary-6 canary-6 hi"
+
+
 def test_another_api_is_refused_in_words():
     episode = make_episode(1, Echo())
     with pytest.raises(Exception, match="chat-completions"):

@@ -157,6 +157,18 @@ def test_a_rollout_spans_several_invocations(tmp_path):
     assert said == [f"turn {n}" for n in range(12)]
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("agent", ["through_openai", "through_strands"])
+def test_a_framework_is_suspended_and_replayed_too(agent, tmp_path):
+    stack, invocations = short_invocations(agent, tmp_path)
+    with stack:
+        post(stack, "t-1")
+        state = ended(stack, "t-1")
+        turns = stack.simulator.trajectory(JOB_ARN, "t-1").turns
+    assert len(invocations) >= 3
+    assert (state["state"], len(turns)) == ("ready", 12), state
+
+
 @pytest.mark.parametrize(
     ("agent", "place"), [("fickle", "turn 1"), ("forgetful", "ended after turn 2")]
 )

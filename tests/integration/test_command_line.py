@@ -1,0 +1,68 @@
+"""The commands a newcomer types."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from local.datasets import AGENTS
+from local.new_agent import new_agent
+from tests.conftest import ROOT
+
+
+def run(*arguments, cwd=ROOT, **environ):
+    command = [sys.executable, "-m", *arguments]
+    known = {**os.environ, **environ}
+    return subprocess.run(
+        command, cwd=cwd, env=known, capture_output=True, text=True, timeout=180, check=False
+    )
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_every_environment_plays_through_the_door(name):
+    done = run(
+        "local", "run", "--once", "--port", "0", "--agent", AGENTS[name], "--limit", "3",
+        "--group-size", "4", "--skill", "0.5",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "failed  0" in done.stdout
+    assert "rollouts  12" in done.stdout
+
+
+def test_a_new_agent_works_as_it_is_written(tmp_path):
+    path = f"{tmp_path}/functions/rollout:{os.environ.get('PYTHONPATH', '')}"
+    (tmp_path / "functions/rollout/agents").mkdir(parents=True)
+    init = ROOT / "functions/rollout/agents/__init__.py"
+    (tmp_path / "functions/rollout/agents/__init__.py").write_text(init.read_text())
+    assert new_agent("adder", Console(quiet=True), tmp_path) == 0
+    assert new_agent("adder", Console(quiet=True), tmp_path) == 2
+    assert new_agent("Not a name", Console(quiet=True), tmp_path) == 2
+    data = str(tmp_path / "local/samples/adder.jsonl")
+    done = run(
+        "local", "run", "--once", "--port", "0", "--agent", "agents.adder:adder", "--data", data,
+        "--skill", "1", PYTHONPATH=path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "mean reward  1.000" in done.stdout
+    code = (
+        "from agents import adder; from local.play import read_rows; from pathlib import Path;"
+        f"print([adder.validate(r) for r in read_rows(Path({data!r}), 9)])"
+    )
+    proved = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert proved.stdout.strip() == "[[1.0, 0.0], [1.0, 0.0]]", proved.stderr
+
+
+def test_an_agent_that_cannot_be_loaded_is_named():
+    done = run("local", "run", "--once", "--agent", "agents.nobody:nobody")
+    assert done.returncode == 2
+    assert "there is no module 'agents.nobody'" in " ".join(done.stdout.split())
