@@ -146,3 +146,93 @@ def test_the_row_expires(store):
 def _open(store) -> int:
     rows = boto3.client("dynamodb", REGION).scan(TableName="rollouts", IndexName="open")["Items"]
     return len(rows)
+
+
+# --- durable rollouts -------------------------------------------------------------------------------
+
+
+def accept_durable(store, **body):
+    return store.accept_durable(make_rollout(**body), door="job")
+
+
+def begin(store, attempt=1):
+    return store.begin(JOB_ARN, "t-1", attempt)
+
+
+def test_a_durable_rollout_is_accepted_begun_and_begun_again_by_the_same_execution(store):
+    verdict, hold = accept_durable(store)
+    assert (verdict, hold.attempt) == ("new", 1)
+    first = begin(store)
+    assert first["request"]["instance"] == make_rollout().request.instance
+    assert abs(first["accepted"] - time.time()) < 5
+    assert begin(store) == first
+    assert begin(store, attempt=2) is None
+    assert store.get(JOB_ARN, "t-1").state == "running"
+    assert accept_durable(store)[0] == "wait"
+
+
+def test_an_acceptance_is_withdrawn_unless_somebody_has_joined(store):
+    _, mine = accept_durable(store)
+    mine.withdraw()
+    with pytest.raises(NotFound):
+        store.get(JOB_ARN, "t-1")
+    _, mine = accept_durable(store)
+    verdict, _ = accept_durable(store)  # a repeat that may have started it
+    assert verdict == "again"
+    mine.withdraw()
+    assert store.get(JOB_ARN, "t-1").state == "accepted"
+
+
+def test_what_was_withdrawn_or_closed_is_not_begun(store):
+    _, hold = accept_durable(store)
+    hold.withdraw()
+    assert begin(store) is None
+    accept_durable(store)
+    taken = store.take(store.get(JOB_ARN, "t-1"))
+    assert taken.attempt == 2
+    assert begin(store) is None
+    taken.scored(replace(READY, status="failed", rewards=None))
+    assert begin(store, attempt=2) is None
+
+
+def test_a_write_that_is_repeated_after_a_crash_changes_nothing(store):
+    _, hold = accept_durable(store)
+    begin(store)
+    for _ in range(2):
+        hold.sampling()
+        hold.scored(READY)
+    for _ in range(2):
+        hold.reported(READY, Report("delivered"))
+    hold.scored(READY)
+    row = store.get(JOB_ARN, "t-1")
+    assert (row.state, row.ending().rewards) == ("ready", [0.5])
+    assert "request" not in row.row
+
+
+def test_whoever_was_taken_from_cannot_write_any_more(store):
+    _, hold = accept_durable(store)
+    begin(store)
+    store.take(store.get(JOB_ARN, "t-1"))
+    for write in (hold.sampling, lambda: hold.scored(READY)):
+        with pytest.raises(AlreadyRunning):
+            write()
+
+
+def test_a_rollout_that_failed_before_any_turn_gets_another_attempt(store):
+    _, hold = accept_durable(store)
+    begin(store)
+    failed = replace(READY, status="failed", rewards=None, turns=0)
+    hold.scored(failed)
+    hold.reported(failed, Report("delivered"))
+    verdict, again = accept_durable(store)
+    assert (verdict, again.attempt) == ("new", 2)
+    assert begin(store, attempt=2) is not None
+
+
+def test_open_rollouts_are_counted_and_claimed_once(store):
+    accept_durable(store)
+    assert store.count_open() == 1
+    (record,) = store.due(time.time() + 1_000, 10)
+    assert list(store.due(time.time(), 10)) == []
+    assert store.claim(record, 300)
+    assert not store.claim(record, 300)
