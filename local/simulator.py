@@ -116,13 +116,13 @@ class Journal:
             file.write(json.dumps(document) + "\n")
 
     def read(self) -> dict[tuple[str, str], Trajectory]:
-        """The trajectories of earlier processes; a line cut short by a crash ends the reading."""
+        """The trajectories of earlier processes; a line cut short by a crash is passed over."""
         found: dict[tuple[str, str], Trajectory] = {}
         for line in self._path.read_text().splitlines() if self._path.exists() else []:
             try:
                 known = json.loads(line)
             except ValueError:
-                break
+                continue
             trajectory = Trajectory(**known)
             trajectory.turns = [CapturedTurn(**turn) for turn in known["turns"]]
             trajectory.reports = [ReportCall(**report) for report in known["reports"]]

@@ -15,8 +15,8 @@ from tests.conftest import ROOT
 
 def start(state):
     command = [
-        sys.executable, "-m", "local", "run", "--once", "--port", "0", "--limit", "2",
-        "--group-size", "4", "--turn-seconds", "0.7", "--state", str(state),
+        sys.executable, "-m", "local", "run", "--once", "--port", "0", "--limit", "5",
+        "--group-size", "5", "--turn-seconds", "0.7", "--state", str(state),
     ]  # fmt: skip
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
@@ -34,11 +34,12 @@ def test_a_run_survives_a_kill(tmp_path):
     second = start(tmp_path)
     out, _ = second.communicate(timeout=120)
     after = journal.read()
-    assert set(before) == set(after)
-    assert len(after) == 8
+    assert set(before) < set(after)
+    assert len(after) == 25
     for trajectory in after.values():
         assert trajectory.state in ("rewarded", "failed"), out
         said = [json.dumps(turn.request["messages"]) for turn in trajectory.turns]
         assert len(said) == len(set(said))
-    assert any(t.state == "rewarded" for t in after.values())
-    assert "rollouts  8" in out
+    # Sixteen are played at once; the others cannot have been in a Sample when the kill came.
+    assert sum(t.state == "rewarded" for t in after.values()) >= 25 - 16
+    assert "rollouts  25" in out
