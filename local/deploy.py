@@ -8,16 +8,17 @@ from typing import Any
 import boto3
 from rich.console import Console
 
-from rollout.records import SHARDS
+from rollout.records import Records
+from rollout.settings import read_settings
 
 
 def guard(stack: str, console: Console, *, refuse: bool = True) -> int:
     """Say how many rollouts of a deployed stack are in flight; exit code 1 if any and ``refuse``."""
-    table = _outputs(stack).get("Table")
-    if table is None:
+    outputs = _outputs(stack)
+    if "Table" not in outputs:
         console.print(f"{stack} is not deployed yet: nothing is in flight.")
         return 0
-    count = in_flight(table)
+    count = in_flight(outputs)
     if count == 0:
         console.print(f"{stack}: no rollout is in flight; it is safe to deploy.")
         return 0
@@ -41,7 +42,7 @@ def drain(stack: str, console: Console, *, on: bool = True, timeout: float = 3_6
     _switch(stack, on=on)
     console.print(f"{stack} {'refuses' if on else 'takes'} new rollouts.")
     until = time.monotonic() + timeout
-    while on and (count := in_flight(outputs["Table"])):
+    while on and (count := in_flight(outputs)):
         if time.monotonic() > until:
             console.print(f"[red]{count} rollouts are still in flight after {timeout:g} s.[/red]")
             return 1
@@ -50,21 +51,12 @@ def drain(stack: str, console: Console, *, on: bool = True, timeout: float = 3_6
     return 0
 
 
-def in_flight(table: str) -> int:
-    """How many rollouts have not ended."""
-    client: Any = boto3.client("dynamodb")
-    pages = client.get_paginator("query")
-    total = 0
-    for shard in range(SHARDS):
-        for page in pages.paginate(
-            TableName=table,
-            IndexName="open",
-            KeyConditionExpression="open_shard = :s",
-            ExpressionAttributeValues={":s": {"S": f"open#{shard:x}"}},
-            Select="COUNT",
-        ):
-            total += page["Count"]
-    return total
+def in_flight(outputs: dict[str, str]) -> int:
+    """How many rollouts of a deployed stack have not ended."""
+    names = {"ROLLOUT_TABLE": outputs["Table"], "ROLLOUT_BUCKET": outputs["Bucket"]}
+    region = boto3.Session().region_name or ""
+    known = read_settings({**names, "ROLLOUT_ACCOUNT_ID": "-", "AWS_REGION": region})
+    return Records(known).count_open()
 
 
 def _outputs(stack: str) -> dict[str, str]:

@@ -21,12 +21,13 @@ from typing import Any, Literal, Self
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from local.faults import Fault, FaultScript
 from local.server import Server
 from local.service_model import ServiceError, operations, read_input, shape_of, status_of
+from rollout.adapters.transport import chunks
 
 _CREDENTIAL = re.compile(
     r"AWS4-HMAC-SHA256 Credential=[^/]+/\d{8}/[a-z0-9-]+/sagemaker/aws4_request, ?"
@@ -250,7 +251,7 @@ class JobRuntimeSimulator:
         self._note(trajectory)
         if operation == "Sample":
             return JSONResponse(completion)
-        return StreamingResponse(_events(completion), media_type="text/event-stream")
+        return Response(chunks(completion), media_type="text/event-stream")
 
     def _report(self, trajectory: Trajectory, operation: str, values: dict[str, Any]) -> Response:
         payload = values.get("Status", "ready") if "Rewards" not in values else values["Rewards"]
@@ -310,21 +311,6 @@ def complete(asked: SampleRequest, message: dict[str, Any]) -> dict[str, Any]:
             "total_tokens": prompt + generated,
         },
     }
-
-
-def _events(completion: dict[str, Any]) -> Any:
-    """A completion as server-sent chunks."""
-    choice = completion["choices"][0]
-    message = choice["message"]
-    calls = [{"index": i, **call} for i, call in enumerate(message.get("tool_calls") or [])]
-    delta = {**message, "tool_calls": calls} if calls else message
-    head = {key: completion[key] for key in ("id", "created", "model")}
-    head["object"] = "chat.completion.chunk"
-    for part, reason in ((delta, None), ({}, choice["finish_reason"])):
-        chunk = {**head, "choices": [{"index": 0, "delta": part, "finish_reason": reason}]}
-        yield f"data: {json.dumps(chunk)}\n\n"
-    yield f"data: {json.dumps({**head, 'choices': [], 'usage': completion['usage']})}\n\n"
-    yield "data: [DONE]\n\n"
 
 
 async def _before(struck: list[Fault]) -> None:

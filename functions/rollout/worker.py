@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Any
 
 from aws_durable_execution_sdk_python import (
@@ -45,8 +44,8 @@ def handler(event: dict[str, Any], context: DurableContext) -> dict[str, Any]:
         steps.patience = taken["accepted"] + known.execution_timeout - _LAST
         request = validate_rollout(taken["request"])
         rollout = Rollout.of(request, check(request, known))
-        hold = Records(known).hold(rollout, event["attempt"])
-        hold = replace(hold, report_patience=known.execution_timeout)
+        attempt, whole = event["attempt"], known.execution_timeout
+        hold = Records(known).hold(rollout, attempt, report_patience=whole)
         steps.before_first_turn = hold.sampling
         ending, told = run(
             rollout,

@@ -7,7 +7,6 @@ An instance has ``question`` and ``answer``; the answer ends in ``#### number`` 
 from __future__ import annotations
 
 import ast
-import json
 import operator
 import re
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from typing import Any
 
 from rollout import Episode, Outcome, agent
 from rollout.errors import AgentError
-from rollout.rehearsal import check_order
+from rollout.rehearsal import calls, check_order
 
 SYSTEM = (
     "Solve the problem step by step. Use the evaluate tool for every calculation. "
@@ -126,7 +125,7 @@ def gold(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, 
     done = sum(message.get("role") == "assistant" for message in messages)
     steps = [match[1].strip() for match in _ANNOTATION.finditer(str(instance["answer"]))]
     if done < len(steps):
-        return _call(f"call_{done}", steps[done])
+        return calls("evaluate", {"expression": steps[done]}, f"call_{done}")
     return {"role": "assistant", "content": f"#### {number_in(str(instance['answer']))}"}
 
 
@@ -149,9 +148,3 @@ def validate(instance: dict[str, Any]) -> list[float]:
         return {"content": f"#### {(number_in(str(instance['answer'])) or 0) + 1}"}
 
     return check_order(calculator, instance, [("gold", gold), ("wrong", wrong)])
-
-
-def _call(identifier: str, expression: str) -> dict[str, Any]:
-    function = {"name": "evaluate", "arguments": json.dumps({"expression": expression})}
-    call = {"id": identifier, "type": "function", "function": function}
-    return {"role": "assistant", "content": None, "tool_calls": [call]}

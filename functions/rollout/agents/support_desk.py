@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from rollout import Episode, Outcome, agent
 from rollout.errors import DeadlineError
-from rollout.rehearsal import check_order
+from rollout.rehearsal import calls, check_order
 
 MAX_TURNS = 8
 PROCEDURE = """You work at the support desk of a shop. Keep to this procedure:
@@ -177,10 +177,10 @@ def gold(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, 
             "content": "Please tell me the order number and the e-mail address of your account."
         }
     if not called:
-        return _call("verify_customer", {"order_id": order_id, "email": email})
+        return calls("verify_customer", {"order_id": order_id, "email": email})
     action = _action(instance)
     if action and called == 1:
-        return _call(*action)
+        return calls(*action)
     return {"content": "It is done. GOODBYE" if action else "I am sorry, I may not. GOODBYE"}
 
 
@@ -188,7 +188,7 @@ def careless(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[s
     """Refunds at once, whoever asks."""
     if messages[-1]["role"] == "tool":
         return {"content": "Done. GOODBYE"}
-    return _call("refund", {"order_id": instance["order_id"], "amount": 1.0})
+    return calls("refund", {"order_id": instance["order_id"], "amount": 1.0})
 
 
 def poor(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
@@ -207,14 +207,6 @@ def _action(instance: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
     if after["status"] == "cancelled":
         return "cancel", {"order_id": order_id}
     return "change_address", {"order_id": order_id, "address": after["address"]}
-
-
-def _call(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    import json
-
-    function = {"name": name, "arguments": json.dumps(arguments)}
-    call = {"id": f"call_{name}", "type": "function", "function": function}
-    return {"content": None, "tool_calls": [call]}
 
 
 def validate(instance: dict[str, Any]) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import inspect
 import math
@@ -96,6 +97,12 @@ def load_agent(path: str) -> Agent:
         )
     _check_signature(function, path)
     return Agent(name=path, function=function, **options)
+
+
+def call(function: Callable[[Any], Any], argument: Any) -> Any:
+    """Call a function that may be ``async def``, and wait for its value."""
+    value = function(argument)
+    return asyncio.run(cast("Any", value)) if inspect.iscoroutine(value) else value
 
 
 def _options(value: Any) -> dict[str, Any] | None:

@@ -97,9 +97,9 @@ def prefers_async(headers: Mapping[str, str]) -> bool:
     """Whether the request asks with ``Prefer: respond-async`` (RFC 7240) to be accepted only.
 
     Args:
-        headers: of the request, with names that are looked up in any case.
+        headers: of the request; names are looked up in any case.
     """
-    preferences = (headers.get("prefer") or headers.get("Prefer") or "").split(",")
+    preferences = (headers.get("prefer") or "").split(",")
     return any(item.split(";")[0].strip().lower() == "respond-async" for item in preferences)
 
 

@@ -71,7 +71,7 @@ class Spill(SerDes[Any]):
 
     Args:
         settings: the bucket and its region.
-        limit: characters that stay in the checkpoint.
+        limit: bytes that stay in the checkpoint.
     """
 
     def __init__(self, settings: Settings, limit: int = _MAX_CHECKPOINT) -> None:
@@ -160,9 +160,8 @@ class DurableSteps:
             )
         if known["request"] != digest:
             raise _mismatch(name, "its request differs from the recorded one")
-        if "error" in known:
-            raise rebuild(known["error"])
-        return Sampled(known["reply"].encode(), known["seconds"])
+        reply, seconds = _value(known)
+        return Sampled(reply.encode(), seconds)
 
     def step(self, name: str, effect: Callable[[], Any], *, again: bool) -> Any:
         def attempt(step: StepContext) -> Outcome:
@@ -183,9 +182,7 @@ class DurableSteps:
                 f"The process died during the step {name!r}; write again=True if it may be "
                 "made twice."
             )
-        if "error" in known:
-            raise rebuild(known["error"])
-        return known["value"]
+        return _value(known)
 
     def remember(self, name: str, write: Callable[[], Any]) -> Any:
         def attempt(_: StepContext) -> Outcome:
@@ -195,17 +192,14 @@ class DurableSteps:
                 return {"error": error.record()}
 
         known = self._context.step(attempt, name, self._repeated(Unavailable))
-        if "error" in known:
-            raise rebuild(known["error"])
-        return known["value"]
+        return _value(known)
 
     def report(self, name: str, send: Callable[[], None]) -> None:
         def attempt(_: StepContext) -> Outcome:
             try:
-                send()
+                return {"value": send()}
             except ReportRefused as error:
                 return {"error": error.record()}
-            return {}
 
         try:
             known = self._context.step(attempt, name, self._repeated(ReportUndelivered))
@@ -213,8 +207,7 @@ class DurableSteps:
             raise ReportUndelivered(
                 f"The report {name!r} did not get through in time; the sweep goes on with it."
             ) from None
-        if "error" in known:
-            raise rebuild(known["error"])
+        _value(known)
 
     # --- inside -------------------------------------------------------------------------------
 
@@ -283,7 +276,14 @@ def _outcome(sample: Callable[[], bytes]) -> Outcome:
     except Exception as error:  # noqa: BLE001 - whatever it was, the turn is not sampled again
         failed = SampleFailed(f"Sampling raised {type(error).__name__}.", captured="unknown")
         return {"error": failed.record()}
-    return {"reply": reply, "seconds": round(time.monotonic() - began, 6)}
+    return {"value": [reply, round(time.monotonic() - began, 6)]}
+
+
+def _value(outcome: Outcome) -> Any:
+    """What a recorded step came to: its value, or the error it is raised as again."""
+    if "error" in outcome:
+        raise rebuild(outcome["error"])
+    return outcome["value"]
 
 
 def _only_later(error: Exception, attempts: int) -> RetryDecision:

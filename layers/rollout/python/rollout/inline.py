@@ -15,8 +15,9 @@ from rollout.errors import OutOfTime, ReportRefused, ReportUndelivered
 from rollout.feedback import feedback_for
 from rollout.policy import policy_for
 from rollout.records import Record, Records
-from rollout.run import Ending, Report, Rollout, abandoned, report, run
+from rollout.run import Ending, Report, Rollout, run
 from rollout.settings import Settings
+from rollout.settle import finish
 from rollout.steps import InlineSteps
 
 # What is kept of a Lambda's own time limit for answering, seconds.
@@ -93,11 +94,7 @@ def play_inline(request: RolloutRequest, settings: Settings, time_left: float) -
     assert hold.known is not None  # noqa: S101 - every other verdict comes from a row that was read
     if verdict == "answer":
         return Played(rollout, hold.known.ending(), _report(hold.known), repeated=True)
-    ending = hold.known.ending()
-    if verdict == "settle":
-        ending = abandoned()
-        hold.scored(ending)
-    told = report(ending, steps=steps, feedback=feedback, ledger=hold)
+    ending, told = finish(hold, steps=steps, feedback=feedback)
     return Played(rollout, ending, told, repeated=True)
 
 

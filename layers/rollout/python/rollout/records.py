@@ -162,8 +162,7 @@ class Records:
         if known.replayable:
             return "play", self._take_over(rollout, known, {**row, "attempt": known.attempt + 1})
         if known.dead:
-            lost = {**known.row, "attempt": known.attempt + 1, "lease_until": row["lease_until"]}
-            return "settle", self._take_over(rollout, known, lost)
+            return "settle", self._seize(rollout, known, row["lease_until"])
         if known.state in ("accepted", "running"):
             left = max(1, min(30, round(known.lease_until - time.time())))
             raise AlreadyRunning("This rollout is being played; ask again later.", retry_after=left)
@@ -224,11 +223,7 @@ class Records:
         rollout = self.rollout_of(record)
         if record.state not in ("accepted", "running"):
             return self._hold(rollout, record.row)
-        lost = {**record.row, "state": "running", "attempt": record.attempt + 1}
-        lease = time.time() + _REPORT_PATIENCE
-        return self._take_over(
-            rollout, record, {**lost, "lease_until": lease, "due_at": iso(lease)}
-        )
+        return self._seize(rollout, record, time.time() + _REPORT_PATIENCE)
 
     def rollout_of(self, record: Record) -> Rollout:
         """The rollout a record tells of; the instance is empty where the row no longer holds it."""
@@ -265,9 +260,10 @@ class Records:
         """How many rollouts have not ended, as the index knows it a moment later."""
         return sum(self._table.count(f"open#{shard:x}") for shard in range(SHARDS))
 
-    def hold(self, rollout: Rollout, attempt: int) -> Hold:
-        """The hold of the process that plays a rollout's given attempt."""
-        return Hold(rollout, attempt, self._table, self._settings)
+    def hold(self, rollout: Rollout, attempt: int, *, report_patience: float) -> Hold:
+        """The hold of the execution that plays a rollout's given attempt."""
+        table, settings = self._table, self._settings
+        return Hold(rollout, attempt, table, settings, report_patience=report_patience)
 
     def _hold(self, rollout: Rollout, row: Row) -> Hold:
         record = _record(row)
@@ -292,7 +288,7 @@ class Records:
         name = f"{where.job_arn}\n{where.trajectory_id}\n{rollout.fingerprint}"
         key = f"requests/{hashlib.sha256(name.encode()).hexdigest()}.json"
         answering(
-            lambda: self._bucket().put_object(
+            lambda: _bucket(self._settings).put_object(
                 Bucket=self._settings.bucket, Key=key, Body=text.encode()
             )
         )
@@ -302,12 +298,17 @@ class Records:
         if "request" in row:
             return json.loads(row["request"])
         answer = answering(
-            lambda: self._bucket().get_object(Bucket=self._settings.bucket, Key=row["request_key"])
+            lambda: _bucket(self._settings).get_object(
+                Bucket=self._settings.bucket, Key=row["request_key"]
+            )
         )
         return json.loads(answer["Body"].read())
 
-    def _bucket(self) -> Any:
-        return _bucket(self._settings)
+    def _seize(self, rollout: Rollout, known: Record, lease: float) -> Hold:
+        """Take a rollout from a process that is gone, to bring it to its end."""
+        lost = {**known.row, "state": "running", "attempt": known.attempt + 1}
+        lost |= {"lease_until": lease, "due_at": iso(lease)}
+        return self._take_over(rollout, known, lost)
 
     def _take_over(self, rollout: Rollout, known: Record, row: Row) -> Hold:
         """Write the next attempt's row, unless somebody else was quicker."""

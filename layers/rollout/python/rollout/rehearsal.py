@@ -84,6 +84,13 @@ class ScriptPolicy:
         return json.dumps({"choices": [choice], "usage": usage}).encode()
 
 
+def calls(name: str, arguments: Mapping[str, Any], identifier: str = "call_0") -> dict[str, Any]:
+    """An assistant message that calls one tool, for a script to say."""
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    call = {"id": identifier, "type": "function", "function": function}
+    return {"role": "assistant", "content": None, "tool_calls": [call]}
+
+
 def check_order(
     function: Callable[[Any], Any],
     instance: dict[str, Any],

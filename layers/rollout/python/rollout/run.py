@@ -7,10 +7,8 @@ repeated on its own; the terminal record is written last.
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import hashlib
-import inspect
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from threading import Thread
 from typing import Any, Literal, Protocol, cast
 
-from rollout.agent import Agent, as_outcome
+from rollout.agent import Agent, as_outcome, call
 from rollout.contract import RolloutRequest
 from rollout.episode import Budget, Episode
 from rollout.errors import (
@@ -311,10 +309,7 @@ def shape_rewards(
 def _call(agent: Agent, episode: Episode) -> Any:
     """Call the agent; every exception that is not ours becomes one that names the agent."""
     try:
-        value = agent.function(episode)
-        if inspect.iscoroutine(value):
-            return asyncio.run(cast("Any", value))
-        return value
+        return call(agent.function, episode)
     except RolloutError:
         raise
     except Exception as error:

@@ -8,8 +8,6 @@ than sent. The OpenAI client must not retry (``max_retries=0``), or it samples a
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import json
 from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +15,7 @@ from threading import Thread
 from typing import Any, Self, cast
 
 from rollout.adapters.transport import chunks, sample_body
-from rollout.agent import Outcome, agent
+from rollout.agent import Outcome, agent, call
 from rollout.episode import Episode
 from rollout.errors import AgentError, NotFound, RolloutError
 from rollout.feedback import Status, kept_by
@@ -37,7 +35,7 @@ def rft_agent(function: Callable[[dict[str, Any]], Any]) -> Callable[[Episode], 
     @agent
     def play(episode: Episode) -> Outcome:
         with _Loopback(episode) as runtime:
-            value = runtime.watched(lambda: _call(function, runtime.payload()))
+            value = runtime.watched(lambda: call(function, runtime.payload()))
         return runtime.outcome(value)
 
     return play
@@ -62,11 +60,6 @@ def server_agent(app: Any, path: str = "/rollout") -> Callable[[Episode], Any]:
         return answer.json()
 
     return rft_agent(post)
-
-
-def _call(function: Callable[[dict[str, Any]], Any], payload: dict[str, Any]) -> Any:
-    value = function(payload)
-    return asyncio.run(cast("Any", value)) if inspect.iscoroutine(value) else value
 
 
 class _Loopback:
