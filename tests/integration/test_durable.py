@@ -376,3 +376,32 @@ def test_the_sweep_delivers_a_reward_that_was_computed(tmp_path):
         assert sweep()["delivered"] == 1
         assert stack.simulator.trajectory(JOB_ARN, "t-1").rewards == [1.0]
         assert ended(stack, "t-1")["state"] == "ready"
+
+
+@pytest.mark.parametrize("agent", ["unrepeatable", "twelve_turns"])
+def test_sampling_begins_only_once_that_is_written(agent, tmp_path, monkeypatch):
+    from rollout.errors import Unavailable
+    from rollout.records import Hold
+
+    failures = iter([Unavailable("storage is away"), None, None])
+    written = Hold.sampling
+
+    def flaky(self):
+        if (error := next(failures, None)) is not None:
+            raise error
+        written(self)
+
+    monkeypatch.setattr(Hold, "sampling", flaky)
+    environ = {"ROLLOUT_MAX_TURNS": "12"}
+    with LocalStack(
+        gold, durable=tmp_path, agent=f"tests.playing:{agent}", environ=environ
+    ) as stack:
+        post(stack, "t-1")
+        state = ended(stack, "t-1")
+        turns = stack.simulator.trajectory(JOB_ARN, "t-1").turns
+    if agent == "twelve_turns":
+        assert (state["state"], len(turns)) == ("ready", 12)
+    else:  # one step cannot wait for another invocation
+        assert (state["state"], turns) == ("failed", [])
+        assert state["result"]["error"]["boundary"] == "platform"
+        assert state["result"]["error"]["detail"] == "storage is away"

@@ -236,3 +236,14 @@ def test_open_rollouts_are_counted_and_claimed_once(store):
     assert list(store.due(time.time(), 10)) == []
     assert store.claim(record, 300)
     assert not store.claim(record, 300)
+
+
+def test_an_execution_that_gave_up_its_report_leaves_it_to_the_sweep_at_once(store):
+    accept_durable(store)
+    begin(store)
+    hold = store.hold(make_rollout(), 1, report_patience=14_400)
+    hold.scored(READY)
+    assert list(store.due(time.time() + 120, 10)) == []  # the execution is at it
+    hold.reported(READY, Report("pending", "the trainer is out"))
+    (record,) = store.due(time.time() + 120, 10)
+    assert record.state == "scored"

@@ -147,7 +147,7 @@ class DurableSteps:
         def attempt(step: StepContext | None) -> Outcome:
             self._while_time_is_left(step)
             if index == 0:
-                self._announce()
+                self._announce(step)
             return {"request": digest, **_outcome(sample)}
 
         name = f"turn {index + 1}"
@@ -234,11 +234,13 @@ class DurableSteps:
         if context.get_remaining_time_in_millis() / 1000 < self._needed:
             raise _Later
 
-    def _announce(self) -> None:
+    def _announce(self, step: StepContext | None) -> None:
         """Remember that sampling begins; until that is written nothing is sampled."""
         try:
             self.before_first_turn()
         except Unavailable:
+            if step is None:  # inside the agent's one step: there is no later
+                raise
             raise _Later from None
 
     def _at_most_once(self) -> StepConfig:

@@ -423,7 +423,9 @@ class Hold:
             told["detail"] = report.detail
         sets: dict[str, Any] = {"report": json.dumps(told)}
         if report.delivery == "pending":
-            self._change(sets, state="scored")
+            # Whoever reported has given up; from here on it is the sweep's.
+            due = iso(time.time() + _REPORT_PATIENCE)
+            self._change({**sets, "due_at": due}, state="scored")
             return
         # A reward the trainer refused did not count: the rollout failed, whatever it scored.
         refused = report.delivery == "refused"
