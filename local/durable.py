@@ -28,12 +28,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from local.gateway import Handler, LambdaContext
-from local.server import Server
+from local.server import Server, free_port
 
 WORKER = "arn:aws:lambda:us-west-2:123456789012:function:rollout-worker:live"
 _INVOKED_BY_RUNNER = "x-dex-handler-invoke"
 _EXECUTION = "x-amz-durable-execution-name"
 _NOT_FOUND = 404
+_LISTING = "/2025-12-01/functions/worker/durable-executions"
 _ENDED_BADLY = ("FAILED", "TIMED_OUT", "STOPPED")
 
 # Runs one invocation of the worker; raises where Lambda would report a function error.
@@ -97,7 +98,7 @@ class LambdaService:
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="worker")
         self._names: dict[str, tuple[str, str]] = {}
         self._starting = asyncio.Lock()
-        self._runner_port = _free_port()
+        self._runner_port = free_port()
         self._runner_url = f"http://127.0.0.1:{self._runner_port}"
         self._http = httpx.AsyncClient(timeout=120, limits=httpx.Limits(max_connections=256))
         store.mkdir(parents=True, exist_ok=True)
@@ -142,10 +143,9 @@ class LambdaService:
     def executions(self, status: str = "") -> list[dict[str, Any]]:
         """The worker's executions as ListDurableExecutionsByFunction tells them."""
         query = {"MaxItems": "1000", **({"StatusFilter": status} if status else {})}
-        path = "/2025-12-01/functions/worker/durable-executions"
         found: list[dict[str, Any]] = []
         while True:
-            answer = httpx.get(self._runner_url + path, params=query, timeout=60).json()
+            answer = httpx.get(self._runner_url + _LISTING, params=query, timeout=60).json()
             found.extend(answer.get("DurableExecutions", []))
             if not answer.get("NextMarker"):
                 return found
@@ -208,10 +208,8 @@ class LambdaService:
 
     async def _known(self, name: str) -> tuple[str, str] | None:
         """An execution of this name from before a restart; the runner itself takes a name twice."""
-        path = "/2025-12-01/functions/worker/durable-executions"
-        answer = await self._http.get(
-            self._runner_url + path, params={"DurableExecutionName": name}
-        )
+        named = {"DurableExecutionName": name}
+        answer = await self._http.get(self._runner_url + _LISTING, params=named)
         for execution in answer.json().get("DurableExecutions", []):
             arn = execution["DurableExecutionArn"]
             quoted = httpx.QueryParams({"a": arn}).__str__()[2:]
@@ -319,8 +317,3 @@ def status_event(arn: str, name: str, status: str) -> dict[str, Any]:
             "endTimestamp": now,
         },
     }
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]

@@ -11,6 +11,12 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]
+
+
 class _Protocol(H11Protocol):
     """Hands the transport to the application, which may want to drop a connection on purpose."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from local.stack import LocalStack
 from tests.chaos.campaign import at_random, boundaries, campaign, chaotic_stack
 from tests.chaos.killer import CALLS
 from tests.conftest import ROOT
-from tests.integration.conftest import RIE, free_port, process
+from tests.integration.conftest import emulator
 
 SEED = 20260101
 
@@ -41,10 +40,8 @@ def test_killed_in_forked_processes(tmp_path, capsys):
 @pytest.fixture
 def under_rie(tmp_path):
     """Two emulators that run the built worker with a plan to die, and a stack that invokes them."""
-    built = ROOT / ".aws-sam" / "x86_64"
     kills = tmp_path / "kills"
     kills.mkdir()
-    urls: list[str] = []
     free: list[str] = []
 
     def invoke(event):
@@ -64,28 +61,17 @@ def under_rie(tmp_path):
         LocalStack(gold, durable=tmp_path / "durable", invoke=invoke, backoff=0) as stack,
         ExitStack() as emulators,
     ):
-        layers = [built / "DependenciesX86/python", ROOT / "layers/rollout/python"]
-        # local/ and tests/ come from this checkout: they are the plan, not the worker.
-        path = [built / "WorkerFunction", *layers, ROOT, _site_packages()]
         environ = {
             **stack.environ(),
-            "PYTHONPATH": ":".join(map(str, path)),
             "CHAOS_DIR": str(kills),
-            "AWS_LAMBDA_FUNCTION_NAME": "worker",
             "AWS_LAMBDA_FUNCTION_TIMEOUT": "900",
-            "LAMBDA_TASK_ROOT": str(built / "WorkerFunction"),
         }
+        # local/ and tests/ come from this checkout: they are the plan, not the worker.
+        plan = ROOT, _site_packages()
         for number in range(2):
-            address = f"127.0.0.1:{free_port()}"
-            command = [
-                str(RIE), "--runtime-interface-emulator-address", address,
-                "--runtime-api-address", f"127.0.0.1:{free_port()}",
-                sys.executable, "-m", "awslambdaric", "tests.chaos.killer.handler",
-            ]  # fmt: skip
             log = tmp_path / f"rie-{number}.log"
-            emulators.enter_context(process(command, environ, log, f"http://{address}/"))
-            urls.append(f"http://{address}/2015-03-31/functions/function/invocations")
-        free.extend(urls)
+            running = emulator("WorkerFunction", "tests.chaos.killer.handler", environ, log, *plan)
+            free.append(emulators.enter_context(running))
         yield stack, kills
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,15 +12,12 @@ from pathlib import Path
 
 import httpx
 
+from local.server import free_port
 from tests.conftest import ROOT
 
+BUILT = ROOT / ".aws-sam" / "x86_64"
 SAM = ROOT / ".tools" / "sam"
 RIE = SAM / "lib/python3.13/site-packages/samcli/local/rapid/aws-lambda-rie-x86_64"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
 
 
 @contextmanager
@@ -48,3 +45,31 @@ def process(command: list[str], environ: dict[str, str], log: Path, ready: str) 
             except subprocess.TimeoutExpired:
                 running.kill()
                 running.wait()
+
+
+@contextmanager
+def emulator(
+    function: str, handler: str, environ: dict[str, str], log: Path, *more: Path
+) -> Iterator[str]:
+    """A built function under the Runtime Interface Emulator and awslambdaric; yields its invoke URL.
+
+    Args:
+        function: the template's resource.
+        handler: module.function.
+        more: further places to import from, after the built code and layers.
+    """
+    layers = [BUILT / "DependenciesX86" / "python", ROOT / "layers/rollout/python"]
+    known = {
+        **environ,
+        "PYTHONPATH": ":".join(map(str, [BUILT / function, *layers, *more])),
+        "AWS_LAMBDA_FUNCTION_NAME": function,
+        "LAMBDA_TASK_ROOT": str(BUILT / function),
+    }
+    address = f"127.0.0.1:{free_port()}"
+    command = [
+        str(RIE), "--runtime-interface-emulator-address", address,
+        "--runtime-api-address", f"127.0.0.1:{free_port()}",
+        sys.executable, "-m", "awslambdaric", handler,
+    ]  # fmt: skip
+    with process(command, known, log, f"http://{address}/"):
+        yield f"http://{address}/2015-03-31/functions/function/invocations"

@@ -15,9 +15,10 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from agents import calculator
+from local.server import free_port
 from local.simulator import JobRuntimeSimulator
 from tests.conftest import ROOT
-from tests.integration.conftest import SAM, free_port, process
+from tests.integration.conftest import SAM, process
 
 REGION, ACCOUNT = "us-east-1", "000000000000"
 JOB_ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:job/AgentRFT/deployed"

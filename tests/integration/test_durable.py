@@ -125,6 +125,14 @@ def test_a_trainer_outage_is_outlived(tmp_path):
         assert [r.operation for r in trajectory.reports].count("CompleteRollout") == 1
 
 
+def played(stack):
+    """Play one rollout on a stack of its own; its state and its captured turns."""
+    with stack:
+        post(stack, "t-1")
+        state = ended(stack, "t-1")
+        return state, stack.simulator.trajectory(JOB_ARN, "t-1").turns
+
+
 def short_invocations(agent, tmp_path, seconds=12.0, **more):
     """A stack whose worker has little more than a second of work in each invocation."""
     invocations = []
@@ -147,10 +155,7 @@ def short_invocations(agent, tmp_path, seconds=12.0, **more):
 
 def test_a_rollout_spans_several_invocations(tmp_path):
     stack, invocations = short_invocations("twelve_turns", tmp_path)
-    with stack:
-        post(stack, "t-1")
-        state = ended(stack, "t-1")
-        turns = stack.simulator.trajectory(JOB_ARN, "t-1").turns
+    state, turns = played(stack)
     assert len(invocations) >= 3
     assert (state["state"], state["result"]["turns"], len(turns)) == ("ready", 12, 12)
     said = [turn.request["messages"][0]["content"] for turn in turns]
@@ -161,10 +166,7 @@ def test_a_rollout_spans_several_invocations(tmp_path):
 @pytest.mark.parametrize("agent", ["through_openai", "through_strands"])
 def test_a_framework_is_suspended_and_replayed_too(agent, tmp_path):
     stack, invocations = short_invocations(agent, tmp_path)
-    with stack:
-        post(stack, "t-1")
-        state = ended(stack, "t-1")
-        turns = stack.simulator.trajectory(JOB_ARN, "t-1").turns
+    state, turns = played(stack)
     assert len(invocations) >= 3
     assert (state["state"], len(turns)) == ("ready", 12), state
 
@@ -188,10 +190,7 @@ def test_an_agent_that_does_not_replay_the_same_way_is_found_out(agent, place, t
 
 def test_a_step_of_the_agent_is_made_once(tmp_path):
     stack, invocations = short_invocations("stepping", tmp_path)
-    with stack:
-        post(stack, "t-1")
-        state = ended(stack, "t-1")
-        turns = stack.simulator.trajectory(JOB_ARN, "t-1").turns
+    state, turns = played(stack)
     assert len(invocations) >= 2
     number = int(state["result"]["metrics"]["ticket"])
     assert all(f"ticket {number} " in t.request["messages"][0]["content"] for t in turns)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import httpx
 import pytest
@@ -11,9 +10,8 @@ import pytest
 from agents import calculator
 from local.stack import JOB_ARN, LocalStack
 from tests.conftest import ROOT
-from tests.integration.conftest import RIE, free_port, process
+from tests.integration.conftest import emulator
 
-BUILT = ROOT / ".aws-sam" / "x86_64"
 ROW = {"question": "What is 2 + 3?", "answer": "<<2+3=5>>\n#### 5"}
 
 
@@ -26,28 +24,9 @@ def stack():
 @pytest.fixture(scope="module")
 def invoke(stack, tmp_path_factory):
     """What Lambda would run: the built code and the built layer, and nothing of this checkout."""
-    port = free_port()
-    layers = [
-        BUILT / "ApiFunction",
-        BUILT / "DependenciesX86" / "python",
-        ROOT / "layers/rollout/python",
-    ]
-    environ = {
-        **stack.environ(),
-        "PYTHONPATH": ":".join(map(str, layers)),
-        "AWS_LAMBDA_FUNCTION_NAME": "api",
-        "AWS_LAMBDA_FUNCTION_TIMEOUT": "30",
-        "LAMBDA_TASK_ROOT": str(BUILT / "ApiFunction"),
-    }
-    address = f"127.0.0.1:{port}"
-    command = [
-        str(RIE), "--runtime-interface-emulator-address", address,
-        "--runtime-api-address", f"127.0.0.1:{free_port()}",
-        sys.executable, "-m", "awslambdaric", "api.handler",
-    ]  # fmt: skip
     log = tmp_path_factory.mktemp("rie") / "log"
-    with process(command, environ, log, f"http://{address}/"):
-        url = f"http://{address}/2015-03-31/functions/function/invocations"
+    environ = {**stack.environ(), "AWS_LAMBDA_FUNCTION_TIMEOUT": "30"}
+    with emulator("ApiFunction", "api.handler", environ, log) as url:
         yield lambda event: httpx.post(url, json=event, timeout=60).json()
 
 

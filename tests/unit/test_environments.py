@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import sqlite3
 
 import pytest
 
@@ -147,9 +146,10 @@ def test_changing_before_verifying_breaks_the_procedure():
     assert (ending.reward, ending.metrics["broke_procedure"]) == (0.0, 1.0)
 
 
-def test_sqlite_is_not_shared():
-    first, second = sql.build(questions()[0]), sql.build(questions()[0])
-    assert isinstance(first, sqlite3.Connection)
-    assert first is not second
+def test_each_episode_has_a_database_of_its_own():
+    first = sql.build({"setup": "CREATE TABLE mine (a)"})
+    second = sql.build({"setup": "CREATE TABLE yours (a)"})
+    assert sql.run(first, "SELECT * FROM mine") == []
+    assert "no such table" in sql.run(second, "SELECT * FROM mine")
     first.close()
     second.close()
