@@ -37,19 +37,26 @@ _NOT_FOUND = 404
 _LISTING = "/2025-12-01/functions/worker/durable-executions"
 _ENDED_BADLY = ("FAILED", "TIMED_OUT", "STOPPED")
 
-# Runs one invocation of the worker; raises where Lambda would report a function error.
+# Runs one invocation of a function; raises where Lambda would report a function error.
 Invoke = Callable[[dict[str, Any]], Any]
 
 
 class InProcess:
-    """Invokes the worker in this process; each thread is an execution environment.
+    """Invokes a function in this process; each thread is an execution environment.
 
     Args:
-        environment: makes an environment's handler.
+        environment: makes an environment's handler, at its first invocation.
         timeout: the function's own limit, seconds.
+        name: the function's.
     """
 
-    def __init__(self, environment: Callable[[], Handler], timeout: float = 900.0) -> None:
+    def __init__(
+        self,
+        environment: Callable[[], Handler],
+        timeout: float = 900.0,
+        name: str = "rollout-worker",
+    ) -> None:
+        self._name = name
         self._environment = environment
         self._environments = threading.local()
         self._timeout = timeout
@@ -57,7 +64,7 @@ class InProcess:
     def __call__(self, event: dict[str, Any]) -> Any:
         if not hasattr(self._environments, "handler"):
             self._environments.handler = self._environment()
-        context = LambdaContext(function_name="rollout-worker", timeout=self._timeout)
+        context = LambdaContext(function_name=self._name, timeout=self._timeout)
         return self._environments.handler(event, context)
 
 
@@ -72,7 +79,7 @@ class LambdaService:
         execution_timeout: the worker's DurableConfig.ExecutionTimeout, seconds.
         backoff: seconds the runner waits after a failed invocation.
         attempts: failed invocations in a row after which an execution fails.
-        functions: handlers of plain functions by name; the worker is every other name.
+        functions: plain functions by name; the worker is every other name.
     """
 
     def __init__(
@@ -85,7 +92,7 @@ class LambdaService:
         execution_timeout: int = 14_400,
         backoff: int = 5,
         attempts: int = 5,
-        functions: Mapping[str, Handler] | None = None,
+        functions: Mapping[str, Invoke] | None = None,
     ) -> None:
         self.invoke = invoke
         self._functions = dict(functions or {})
@@ -161,8 +168,7 @@ class LambdaService:
         elif _INVOKED_BY_RUNNER in request.headers:
             response = await self._run(body, self.invoke)
         elif (name := request.url.path.split("/")[-2]) in self._functions:
-            context = LambdaContext(function_name=name, timeout=300)
-            response = await self._run(body, lambda event: self._functions[name](event, context))
+            response = await self._run(body, self._functions[name])
         else:
             response = await self._start(request.headers.get(_EXECUTION, ""), body)
         await response(scope, receive, send)

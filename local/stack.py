@@ -113,7 +113,10 @@ class LocalStack:
                 run,
                 durable,
                 backoff=backoff,
-                functions={"job": _handler("job"), "sweep": _handler("sweep")},
+                functions={
+                    door: InProcess(environment_of(HANDLERS / f"{door}.py"), 300, door)
+                    for door in ("job", "sweep")
+                },
             )
         self._before: dict[str, str] = {}
         self._open = ExitStack()
