@@ -20,7 +20,7 @@ help: ## list what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/ready ## play sample problems through POST /rollout, then serve (AGENT= PORT= LIMIT= GROUP_SIZE= DATA= ONCE=1 ASYNC=1 STATE=)
-	python -m local run --port $(PORT) --limit $(LIMIT) --group-size $(GROUP_SIZE) \
+	rollout run --port $(PORT) --limit $(LIMIT) --group-size $(GROUP_SIZE) \
 	  $(if $(AGENT),--agent "$(AGENT)") $(if $(DATA),--data "$(DATA)") $(if $(ONCE),--once) $(if $(ASYNC),--durable) \
 	  $(if $(STATE),--state "$(STATE)")
 
@@ -30,7 +30,7 @@ test: setup lint build ## set everything up and pass every test
 	python -m pytest
 
 agent: .venv/ready ## write a new agent with its dataset and test (NAME=)
-	python -m local new "$(NAME)"
+	rollout new "$(NAME)"
 
 chaos: .venv/ready ## kill workers by the thousand and reconcile (N= SEED=)
 	python -m tests.chaos.campaign --n $(N) $(if $(SEED),--seed $(SEED))
@@ -39,7 +39,7 @@ compare-sdk: .venv/ready .tools/sdk/ready ## the same faults here and in the ref
 	python -m benchmarks.compare_sdk --markdown docs/compare-sdk.md
 
 deploy: build ## deploy, unless rollouts are in flight (PROFILE=default FORCE=1)
-	python -m local guard --stack "$(STACK)" $(if $(FORCE),--warn)
+	rollout guard --stack "$(STACK)" $(if $(FORCE),--warn)
 	$(SAM) deploy --template-file .aws-sam/$(ARCHITECTURE)/template.yaml --config-file $(CURDIR)/samconfig.toml --config-env $(PROFILE)
 
 lint: .venv/ready ## ruff and strict types
@@ -51,7 +51,7 @@ format: .venv/ready ## apply ruff's fixes and format
 	ruff check --fix .
 	ruff format .
 
-setup: .venv/ready .tools/sam/ready .tools/emulator/ready ## install everything, pinned and hashed
+setup: .venv/ready .tools/sam/ready .tools/emulator/ready .tools/scan/ready .tools/browser/ready ## install everything, pinned and hashed
 
 build: .venv/ready .tools/sam/ready ## sam build for both architectures, into .aws-sam/
 	$(SAM) build --build-dir .aws-sam/arm64 --parameter-overrides Architecture=arm64
@@ -70,7 +70,7 @@ bench: setup build ## cold and warm measurements beside the peers
 lock: .tools/uv/ready ## recompile every lock from its .in file
 	cd $(CURDIR) && compile="$(UV) pip compile -q --upgrade --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header" && \
 	$$compile --python-version 3.13 layers/dependencies/requirements.in -o layers/dependencies/requirements.txt && \
-	for name in uv sam emulator sdk; do $$compile --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done && \
+	for name in uv sam emulator scan sdk; do $$compile --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done && \
 	$$compile --python-version 3.11 -c layers/dependencies/requirements.txt requirements/dev.in -o requirements/dev.txt
 
 clean: ## remove what the build and the tests left
@@ -90,9 +90,21 @@ clean: ## remove what the build and the tests left
 	if [ -z "$$python" ]; then $(UV) python install -q 3.13 2>/dev/null && python=$$($(UV) python find 3.13) || python=$$(command -v python3); fi; \
 	echo "using $$python"; $(UV) venv -q --clear --seed --python "$$python" .venv
 	VIRTUAL_ENV=.venv $(UV) pip install -q --require-hashes -r requirements/dev.txt
+	VIRTUAL_ENV=.venv $(UV) pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-.tools/sam/ready .tools/emulator/ready .tools/sdk/ready: .tools/%/ready: requirements/%.txt .venv/ready
+# Tests and screenshots drive a real browser; Debian's where the machine has none.
+.tools/browser/ready:
+	@mkdir -p $(@D); found=$$(command -v chromium chromium-browser google-chrome | head -1 || true); \
+	if [ -z "$$found" ] && command -v apt-get >/dev/null; then \
+	  sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
+	  found=$$(command -v chromium || true); \
+	fi; \
+	[ -n "$$found" ] || { echo "the browser tests need Chromium or Chrome on PATH; install one"; exit 1; }; \
+	ln -sf "$$found" .tools/browser/chromium; touch $@
+
+.tools/sam/ready .tools/emulator/ready .tools/scan/ready .tools/sdk/ready: .tools/%/ready: requirements/%.txt .venv/ready
 	$(UV) venv -q --clear --python .venv/bin/python .tools/$*
 	VIRTUAL_ENV=.tools/$* $(UV) pip install -q --require-hashes -r requirements/$*.txt
 	@touch $@

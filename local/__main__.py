@@ -1,189 +1,26 @@
-"""``python -m local run``: start the stack on this machine, play sample problems, keep serving."""
+"""The ``rollout`` command: play, rehearse and look after a rollout stack from a laptop."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import json
-import signal
 import sys
-import tempfile
-import threading
-import time
-import zlib
-from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from local import deploy
-from local.new_agent import new_agent
-from local.play import PlayedRow, play_groups, read_rows, statistics_of
-from local.simulator import SampleRequest
-from local.stack import JOB_ARN, LocalStack
-from rollout.agent import load_agent
-from rollout.errors import AgentUnavailable
+from local import deploy, new_agent, run
 
-_SAMPLES = Path(__file__).resolve().parent / "samples"
+# Each registers its commands; a command takes the parsed options and a console, returns the exit code.
+_COMMANDS = (run, new_agent, deploy)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code (1 when a rollout failed)."""
-    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="play sample problems through POST /rollout, then serve")
-    run.add_argument("--port", type=int, default=3000, help="port of the local API (default 3000)")
-    run.add_argument("--once", action="store_true", help="exit after the sample problems")
-    run.add_argument("--agent", default="agents.calculator:calculator", help="module:function")
-    run.add_argument("--data", type=Path, help="JSONL (default: the agent's in local/samples)")
-    run.add_argument("--limit", type=int, default=12, help="rows to play (default 12)")
-    run.add_argument("--group-size", type=int, default=4, help="rollouts per row (default 4)")
-    run.add_argument("--durable", action="store_true", help="play as durable executions (async)")
-    run.add_argument("--state", type=Path, help="keep everything here; a run stopped goes on")
-    run.add_argument("--turn-seconds", type=float, default=0.0, help="time the policy takes")
-    run.add_argument("--skill", type=float, default=0.75, help="share of rollouts played right")
-    guard = commands.add_parser("guard", help="refuse a deployment while rollouts are in flight")
-    drain = commands.add_parser("drain", help="refuse new rollouts and wait for those in flight")
-    for command in (guard, drain):
-        command.add_argument("--stack", required=True, help="name of the deployed stack")
-    guard.add_argument("--warn", action="store_true", help="say it, but do not refuse")
-    drain.add_argument("--off", action="store_true", help="take new rollouts again")
-    drain.add_argument(
-        "--timeout", type=float, default=3_600, help="seconds to wait (default 3600)"
-    )
-    new = commands.add_parser("new", help="write an agent with its dataset and test")
-    new.add_argument("name", help="of the agent: a-z, 0-9 and _")
+    """Run the command line; returns the exit code (0 well, 1 not well, 2 a wrong call)."""
+    parser = argparse.ArgumentParser(prog="rollout", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for module in _COMMANDS:
+        module.register(commands)
     options = parser.parse_args(arguments)
-    if options.command == "new":
-        return new_agent(options.name, Console())
-    if options.command == "guard":
-        return deploy.guard(options.stack, Console(), refuse=not options.warn)
-    if options.command == "drain":
-        return deploy.drain(options.stack, Console(), on=not options.off, timeout=options.timeout)
-    return _run(options, Console())
-
-
-def mixed_policy(agent: str, skill: float, turn_seconds: float = 0.0) -> Any:
-    """A scripted policy: an agent's ``gold`` in a share of the rollouts, its ``poor`` in the others.
-
-    Which ones is decided by the trajectory id, so that a rollout keeps to one script.
-    """
-    module = importlib.import_module(agent.partition(":")[0])
-
-    def policy(asked: SampleRequest) -> dict[str, Any]:
-        time.sleep(turn_seconds)
-        good = zlib.crc32(asked.trajectory_id.encode()) % 1000 < skill * 1000
-        script = module.gold if good else module.poor
-        return script(asked.instance, asked.messages)
-
-    return policy
-
-
-def _run(options: argparse.Namespace, console: Console) -> int:
-    with tempfile.TemporaryDirectory() as scratch:
-        return _run_in(scratch, options, console)
-
-
-def _run_in(scratch: str, options: argparse.Namespace, console: Console) -> int:
-    try:
-        agent = load_agent(options.agent)
-        policy = mixed_policy(agent.name, options.skill, options.turn_seconds)
-    except AgentUnavailable as error:
-        console.print(f"[red]{error.title}:[/red] {error.detail}")
-        return 2
-    try:
-        module = options.agent.partition(":")[0].rpartition(".")[2]
-        rows = read_rows(options.data or _SAMPLES / f"{module}.jsonl", options.limit)
-    except (OSError, ValueError) as error:
-        console.print(f"[red]Cannot read the dataset:[/red] {error}")
-        return 2
-    try:
-        stack = LocalStack(
-            policy,
-            agent=options.agent,
-            port=options.port,
-            durable=Path(scratch) if options.durable else None,
-            state=options.state,
-        )
-    except OSError as error:
-        console.print(f"[red]Port {options.port} cannot be used[/red] ({error}); try PORT=3001.")
-        return 2
-    with stack:
-        played = _play(stack, rows, options, console)
-        _show(played, console)
-        if not options.once:
-            _serve(stack, rows[0], console)
-    return 1 if any(row.http_status != 200 or row.reward is None for row in played) else 0
-
-
-def _play(
-    stack: LocalStack, rows: list[dict[str, Any]], options: argparse.Namespace, console: Console
-) -> list[PlayedRow]:
-    columns = (
-        TextColumn("rollouts"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    played: list[PlayedRow] = []
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("", total=len(rows) * options.group_size)
-        durable = options.durable or options.state is not None
-        run = _run_name(options.state)
-        for row in play_groups(stack, rows, options.group_size, run=run, durable=durable):
-            played.append(row)
-            progress.advance(bar)
-    return sorted(played, key=lambda row: row.trajectory_id)
-
-
-def _run_name(state: Path | None) -> str:
-    """The run's name: the one begun in a state directory, or a new one."""
-    name = f"{int(time.time()):x}"
-    if state is None:
-        return name
-    file = state / "run"
-    if not file.exists():
-        file.write_text(name)
-    return file.read_text()
-
-
-def _show(played: list[PlayedRow], console: Console) -> None:
-    table = Table("trajectory", "status", "turns", "reward", "seconds")
-    for row in played:
-        result = row.result
-        reward = "" if row.reward is None else f"{row.reward:.2f}"
-        status = str(result.get("status") if row.http_status == 200 else row.http_status)
-        turns = str(result.get("turns", ""))
-        table.add_row(row.trajectory_id, status, turns, reward, f"{row.seconds:.3f}")
-    console.print(table)
-    for name, value in statistics_of(played).items():
-        text = f"{value:.3f}" if isinstance(value, float) else str(value)
-        console.print(f"{name.replace('_', ' '):>22}  {text}", highlight=False)
-
-
-def _serve(stack: LocalStack, instance: dict[str, Any], console: Console) -> None:
-    trajectory_id = f"try-{int(time.time())}"
-    body = json.dumps(stack.request(trajectory_id, instance))
-    path = Path(f"/tmp/{trajectory_id}.json")  # noqa: S108 - a sample body for the curl line below
-    path.write_text(body)
-    console.print(f"\nAPI         {stack.url}  (GET /health, POST /rollout)", highlight=False)
-    console.print(f"Job Runtime {stack.simulator.url}  (simulated; job {JOB_ARN})", highlight=False)
-    console.print(
-        f"Try:        curl -s {stack.url}/rollout -d @{path}", highlight=False, soft_wrap=True
-    )
-    if stack.service is not None:
-        url = stack.service.url
-        console.print(f"Lambda      {url}  (the functions job and sweep)", highlight=False)
-        call = f"curl -s {url}/2015-03-31/functions/job/invocations -d @EVENT.json"
-        console.print(f"As a job:   {call}", highlight=False, soft_wrap=True)
-    console.print("Ctrl-C stops.")
-    stop = threading.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stop.set())
-    stop.wait()
-    path.unlink(missing_ok=True)
+    return options.command(options, Console())
 
 
 if __name__ == "__main__":

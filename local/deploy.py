@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from typing import Any
 
@@ -10,6 +11,27 @@ from rich.console import Console
 
 from rollout.records import Records
 from rollout.settings import read_settings
+
+
+def register(commands: Any) -> None:
+    """Add ``guard`` and ``drain`` to the command line."""
+    guarding = commands.add_parser("guard", help="refuse a deployment while rollouts are in flight")
+    guarding.add_argument("--warn", action="store_true", help="say it, but do not refuse")
+    guarding.set_defaults(command=_guard)
+    draining = commands.add_parser("drain", help="refuse new rollouts and wait for those in flight")
+    draining.add_argument("--off", action="store_true", help="take new rollouts again")
+    draining.add_argument("--timeout", type=float, default=3_600, help="seconds (default 3600)")
+    draining.set_defaults(command=_drain)
+    for command in (guarding, draining):
+        command.add_argument("--stack", required=True, help="name of the deployed stack")
+
+
+def _guard(options: argparse.Namespace, console: Console) -> int:
+    return guard(options.stack, console, refuse=not options.warn)
+
+
+def _drain(options: argparse.Namespace, console: Console) -> int:
+    return drain(options.stack, console, on=not options.off, timeout=options.timeout)
 
 
 def guard(stack: str, console: Console, *, refuse: bool = True) -> int:
@@ -24,7 +46,7 @@ def guard(stack: str, console: Console, *, refuse: bool = True) -> int:
         return 0
     console.print(
         f"[red]{stack}: {count} rollouts are in flight.[/red] A deployment under a running job can fail "
-        f"it. Wait, or drain: python -m local drain --stack {stack}",
+        f"it. Wait, or drain: rollout drain --stack {stack}",
         soft_wrap=True,
     )
     return 1 if refuse else 0

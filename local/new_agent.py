@@ -1,8 +1,9 @@
-"""``python -m local new NAME``: a working agent with its dataset and test, to be changed."""
+"""``rollout new NAME``: a working agent with its dataset and test, to be changed."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -68,6 +69,13 @@ _ROWS = """\
 {"prompt": "{\\"question\\": \\"2 + 3 = ?\\", \\"answer\\": \\"5\\"}"}
 {"prompt": "{\\"question\\": \\"7 * 6 = ?\\", \\"answer\\": \\"42\\"}"}
 """
+
+
+def register(commands: Any) -> None:
+    """Add ``new`` to the command line."""
+    new = commands.add_parser("new", help="write an agent with its dataset and test")
+    new.add_argument("name", help="of the agent: a-z, 0-9 and _")
+    new.set_defaults(command=lambda options, console: new_agent(options.name, console))
 
 
 def new_agent(name: str, console: Console, root: Path = ROOT) -> int:
