@@ -58,7 +58,7 @@ class Count:
         """Watch boto3's default session; clients made before are not seen."""
         boto3.setup_default_session()
         session: Any = boto3.DEFAULT_SESSION
-        events = session._session.get_component("event_emitter")  # noqa: SLF001 - boto3 has no public one
+        events = session.events
         events.register("before-call", self._before)
         events.register("after-call.dynamodb", self._after)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,9 @@ def _tag(loader: Any, suffix: str, node: Any) -> dict[str, Any]:
 _Loader.add_multi_constructor("!", _tag)
 
 
+@lru_cache(maxsize=1)
 def load_template() -> dict[str, Any]:
-    """The template as plain data."""
+    """The template as plain data, to be read only: it is parsed once, which takes a while."""
     return yaml.load(TEMPLATE.read_text(), Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
 
 

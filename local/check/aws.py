@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import boto3
 from botocore.config import Config
@@ -38,7 +38,6 @@ class Aws:
 
     def __init__(self, region: str) -> None:
         self.region = region
-        self._session = boto3.Session(region_name=region)
         self._config = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
         self._clients: dict[str, Any] = {}
 
@@ -55,8 +54,8 @@ class Aws:
         """
         try:
             if service not in self._clients:
-                client: Any = self._session.client(service, config=self._config)
-                self._clients[service] = client
+                where = {"region_name": self.region, "config": self._config}
+                self._clients[service] = cast("Any", boto3).client(service, **where)
             return getattr(self._clients[service], operation)(**parameters)
         except ClientError as refused:
             return self._refused(check, service, operation, refused)

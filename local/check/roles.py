@@ -44,7 +44,9 @@ def trusted(document: dict[str, Any], name: str) -> Iterator[Finding]:
     for statement in statements_of(document):
         if statement.get("Effect") != "Allow":
             continue
-        services = _list(dict(statement.get("Principal") or {}).get("Service"))
+        # "*" and accounts are no services: SageMaker does not come as one of them.
+        principal = statement.get("Principal")
+        services = _list(principal.get("Service")) if isinstance(principal, dict) else []
         if JOB_SERVICE not in services:
             others.update(services)
             continue
@@ -137,6 +139,7 @@ def _document(policy: Any) -> dict[str, Any]:
 
 
 def statements_of(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The statements of a policy, which may be one instead of a list."""
     statements = document.get("Statement", [])
     return [statements] if isinstance(statements, dict) else list(statements)
 

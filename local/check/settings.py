@@ -51,7 +51,6 @@ def worker_concurrency(plan: Plan) -> Iterator[Finding]:
             "worker-concurrency",
             f"The worker shares the account's concurrency and needs {needed} of it "
             f"({limit:,.0f} by default).",
-            f"needs {needed}",
         )
     elif reserved < job.concurrency:
         yield error(
@@ -83,7 +82,8 @@ def doors_open(plan: Plan) -> Iterator[Finding]:
             f"{most} for {job.concurrency} at once",
         )
     else:
-        yield ok("max-running", "The stack takes as many rollouts as the job opens.", f"{most}")
+        limit = f"{most}" if most else "no limit"
+        yield ok("max-running", "The stack takes as many rollouts as the job opens.", limit)
     if 0 < door < math.ceil(job.concurrency / 10):
         yield warning(
             "job-concurrency",
