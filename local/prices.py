@@ -107,6 +107,8 @@ QUOTAS = MappingProxyType(
         "durable-starts": Quota(300, "durable starts a second", _LAMBDA_QUOTAS, "L-A0D6E196"),
         # 10,000 outside US East (N. Virginia), US West (Oregon) and Europe (Ireland).
         "checkpoints": Quota(20_000, "checkpoint calls a second", _LAMBDA_QUOTAS, "L-DF87A8A6"),
+        # The closer looks up every execution that ended badly.
+        "durable-lookups": Quota(30, "GetDurableExecution calls a second", _LAMBDA_QUOTAS),
         "durable-running": Quota(10_000_000, "executions at once", _LAMBDA_QUOTAS, "L-ABBF0CF3"),
         "durable-operations": Quota(
             3_000, "operations an execution", _LAMBDA_QUOTAS, "L-42D0A120", raisable=False

@@ -153,6 +153,8 @@ class Step:
             self._job_pool = simpy.Resource(self.env, scenario.job_environments)
         self._row = math.ceil(cost.ROW_KB + scenario.request_bytes / 1_024)
         self._idle: Counter[str] = Counter()
+        # Invocations that found no environment, by the limit they ran into.
+        self._throttled: Counter[str] = Counter()
         # A function scales by 1,000 environments in ten seconds.
         self._scaling = {
             name: Bucket(scenario.scaling, 10 * scenario.scaling) for name in ("job", "worker")
@@ -194,7 +196,8 @@ class Step:
         wait = _FIRST_RETRY
         while True:
             if self._job_pool.count >= self._job_pool.capacity and self.scenario.queue == "backoff":
-                self.result.throttled += 1
+                reserved = self.scenario.job_environments > 0
+                self._throttled["job-concurrency" if reserved else "lambda-concurrency"] += 1
             else:
                 with self._job_pool.request() as environment:
                     yield environment
@@ -223,7 +226,7 @@ class Step:
         accepted = self.env.now
         wait = _FIRST_RETRY
         while self.scenario.queue == "backoff" and self._pool.count >= self._pool.capacity:
-            self.result.throttled += 1
+            self._throttled["lambda-concurrency"] += 1
             yield self.env.timeout(self._dice.uniform(wait / 2, wait))
             wait = min(2 * wait, _LAST_RETRY)
         with self._pool.request() as environment:
@@ -290,12 +293,13 @@ class Step:
         result, seconds = self.result, self.result.seconds
         shards = [shard.use(seconds) for shard in self._shards]
         peak = max(n for _, n in result.running)
+        result.throttled = self._throttled.total()
         result.use = {
             "lambda-concurrency": {
                 "peak": peak / self.scenario.environments,
                 "mean": result.mean_running / self.scenario.environments,
                 "waited": sum(result.waits),
-                "refused": result.throttled,
+                "refused": self._throttled["lambda-concurrency"],
             },
             "lambda-scaling": _worst(
                 [bucket.use(seconds) for bucket in self._scaling.values()], 10
