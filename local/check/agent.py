@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import io
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -29,6 +30,8 @@ SAMPLES = _ROOT / "local" / "samples"
 # Lambda's synchronous payload, by which a job's event comes in.
 _MAX_EVENT = 6_000_000
 _SHOWN = 3
+# Rows that the agent's own proof is made on, spread over the dataset: each plays a few rollouts.
+_PROVED = 200
 
 
 @dataclass(frozen=True)
@@ -182,7 +185,8 @@ def lesson_holds(lesson: Lesson) -> Iterator[Finding]:
         return
     failed: list[str] = []
     kinds: Counter[str] = Counter()
-    instances = lesson.instances()
+    every = lesson.instances()
+    instances = every[:: math.ceil(len(every) / _PROVED)] if every else []
     for number, instance in instances:
         try:
             with contextlib.redirect_stdout(io.StringIO()):
@@ -199,7 +203,8 @@ def lesson_holds(lesson: Lesson) -> Iterator[Finding]:
             f"{len(failed)} of {len(instances)} rows",
         )
     elif instances:
-        yield ok("validate", "On every row the gold script earns most.", f"{len(instances)} rows")
+        measured = f"{len(instances)} of {len(every)} rows"
+        yield ok("validate", "The gold script earns most on every row that was played.", measured)
 
 
 def _names(path: Path) -> set[str]:

@@ -72,10 +72,10 @@ class Aws:
             raise Unanswered(
                 unchecked(
                     check,
-                    f"AWS did not answer ({type(silent).__name__}).",
+                    f"Could not check: {_action(service, operation)} did not answer "
+                    f"({type(silent).__name__}).",
                     "Check the network and the region, then check again.",
-                ),
-                general=True,
+                )
             ) from None
 
     def _refused(self, check: str, service: str, operation: str, refused: ClientError) -> Any:
@@ -92,7 +92,9 @@ class Aws:
             raise Unanswered(finding) from None
         if code in _EXPIRED:
             finding = unchecked(
-                check, "The AWS credentials here are expired or unknown.", "Log in and check again."
+                check,
+                "The AWS credentials here are expired or unknown; the rest was not checked.",
+                "Log in and check again.",
             )
             raise Unanswered(finding, general=True) from None
         finding = unchecked(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 
 from local import template
 from local.check import agent, deployed, settings, times
@@ -105,11 +106,10 @@ def show(groups: Sequence[Group], console: Console) -> None:
         console.print(f"\n[bold]{name}[/bold]", highlight=False)
         for finding in findings:
             tail = f" ({finding.measured})" if finding.measured else ""
-            text = finding.what.replace("[", "\\[") + tail.replace("[", "\\[")
-            console.print(f"  {_MARKS[finding.level]} {text}", highlight=False, soft_wrap=True)
+            text = f"  {_MARKS[finding.level]} {escape(finding.what + tail)}"
+            console.print(text, highlight=False, soft_wrap=True)
             if finding.mend:
-                mend = finding.mend.replace("[", "\\[")
-                console.print(f"          {mend}", highlight=False, soft_wrap=True)
+                console.print(f"          {escape(finding.mend)}", highlight=False, soft_wrap=True)
     levels = [finding.level for _, findings in groups for finding in findings]
     errors, warnings, silent = (levels.count(level) for level in ("error", "warning", "unchecked"))
     console.print(
@@ -152,7 +152,8 @@ def _plan(options: argparse.Namespace) -> Plan:
     else:
         turns = work.turns if options.turns is None else options.turns
         each = options.seconds_per_turn or _SECONDS_A_TURN
-        measured = "assumed" if options.turns is None else "given"
+        if options.turns is not None or options.seconds_per_turn is not None:
+            measured = "given"
         work = replace(work, turns=turns, waiting=turns * each, computing=turns * 0.05)
     return Plan(
         stack=options.stack or stack,

@@ -22,6 +22,9 @@ from rollout.trust import check_metadata, job_runtime_endpoint
 
 # Room beside the job's own concurrency, for replays and reports (docs/concurrency.md).
 _ROOM = 1.1
+# Lambda refuses to reserve more than leaves this
+# (docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html).
+_UNRESERVED = 100
 
 
 def settings_read(plan: Plan) -> Iterator[Finding]:
@@ -44,9 +47,18 @@ def worker_concurrency(plan: Plan) -> Iterator[Finding]:
     needed = math.ceil(job.concurrency * (1 + job.retries if overlap else _ROOM))
     why = f" and {job.retries} retries that overlap" if overlap else ", with a tenth for replays"
     reserved = int(plan.number("WorkerConcurrency"))
+    limit = QUOTAS["lambda-concurrency"].limit
+    both = reserved + int(plan.number("JobConcurrency"))
+    if both > limit - _UNRESERVED:
+        yield warning(
+            "reserved-concurrency",
+            f"Lambda keeps {_UNRESERVED} executions unreserved: reserving {both} needs a quota of "
+            f"{both + _UNRESERVED}, and {limit:,.0f} is the default.",
+            "Raise the Lambda quota Concurrent executions (L-B99A9384) first, or reserve less.",
+            f"{both}",
+        )
     measured = f"{reserved} for {job.concurrency} at once"
     if reserved == 0:
-        limit = QUOTAS["lambda-concurrency"].limit
         yield ok(
             "worker-concurrency",
             f"The worker shares the account's concurrency and needs {needed} of it "

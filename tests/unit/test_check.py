@@ -60,6 +60,7 @@ def test_the_defaults_serve_a_job_with_the_platforms_defaults():
         ("worker-concurrency", "error", {"WorkerConcurrency": "95"}, Job()),
         ("worker-concurrency", "warning", {"WorkerConcurrency": "96"}, Job()),
         ("worker-concurrency", "ok", {"WorkerConcurrency": "106"}, Job()),
+        ("reserved-concurrency", "warning", {"WorkerConcurrency": "1100"}, Job(concurrency=1_000)),
         # Past the trainer's own limit a rollout may be played beside its retries.
         ("worker-concurrency", "warning", {"WorkerConcurrency": "106", "JobTimeout": "700"}, Job()),
         ("max-running", "error", {"MaxRunning": "95"}, Job()),
