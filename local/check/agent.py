@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from local.check.finding import Finding, error, ok, warning
 from local.template import TEMPLATE
@@ -28,7 +28,7 @@ _SHIPPED = _ROOT / "layers" / "dependencies" / "requirements.txt"
 _OWN = _ROOT / "functions" / "rollout" / "requirements.txt"
 SAMPLES = _ROOT / "local" / "samples"
 # Lambda's synchronous payload, by which a job's event comes in.
-_MAX_EVENT = 6_000_000
+_MAX_EVENT, _ENVELOPE = 6_000_000, 10_000
 _SHOWN = 3
 # Rows that the agent's own proof is made on, spread over the dataset: each plays a few rollouts.
 _PROVED = 200
@@ -50,22 +50,22 @@ class Lesson:
 
     def instances(self) -> list[tuple[int, dict[str, Any]]]:
         """Line numbers and instances of the rows that a job would pass on."""
-        found: list[tuple[int, dict[str, Any]]] = []
-        for number, row in self.rows():
-            if isinstance(row, dict) and isinstance(row.get("prompt"), str):
-                found.append((number, instance_of(row["prompt"])))
-        return found
+        return [
+            (number, instance_of(row["prompt"]))
+            for number, row in self.rows()
+            if _fault(row) is None
+        ]
 
     def rows(self) -> Iterator[tuple[int, Any]]:
         """Line numbers and parsed lines; None for a line that is not JSON."""
         if self.dataset is None:
             return
-        with self.dataset.open(encoding="utf-8") as lines:
+        with self.dataset.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     try:
                         yield number, json.loads(line)
-                    except ValueError:
+                    except (ValueError, RecursionError):
                         yield number, None
 
 
@@ -110,17 +110,18 @@ def dataset_rows(lesson: Lesson) -> Iterator[Finding]:
         yield warning("dataset", "No dataset was looked at.", "Name it with --dataset FILE.")
         return
     wrong: list[str] = []
+    almost: list[str] = []
     count = packed = 0
     for number, row in lesson.rows():
         count += 1
-        if not isinstance(row, dict):
-            wrong.append(f"line {number} is no JSON object")
-        elif not isinstance(row.get("prompt"), str):
-            wrong.append(f"line {number} has no text in the column prompt")
-        elif len(row["prompt"].encode()) > _MAX_EVENT - 10_000:
-            wrong.append(f"line {number} is larger than Lambda's 6 MB event")
-        else:
-            packed += "prompt" not in instance_of(row["prompt"])
+        if (fault := _fault(row)) is not None:
+            wrong.append(f"line {number} {fault}")
+            continue
+        prompt = row["prompt"]
+        if instance_of(prompt) != {"prompt": prompt}:
+            packed += 1
+        elif prompt.lstrip().startswith("{"):
+            almost.append(f"line {number}")
     if wrong:
         more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         yield error(
@@ -133,6 +134,14 @@ def dataset_rows(lesson: Lesson) -> Iterator[Finding]:
         yield error("dataset", f"{lesson.dataset.name} is empty.", "Write one row a problem.")
     else:
         yield ok("dataset", f"Every row has a prompt; {packed} pack an object.", f"{count} rows")
+    if almost:
+        yield warning(
+            "dataset-json",
+            f"The prompt of {', '.join(almost[:_SHOWN])} begins like a JSON object and is none that the "
+            "stack reads; the agent gets it as plain text under prompt.",
+            "Correct it: no repeated keys, no NaN, no lone surrogates, not too deep.",
+            f"{len(almost)} of {count} rows",
+        )
     if 0 < count < lesson.batch_size:
         yield warning(
             "dataset-size",
@@ -205,6 +214,20 @@ def lesson_holds(lesson: Lesson) -> Iterator[Finding]:
     elif instances:
         measured = f"{len(instances)} of {len(every)} rows"
         yield ok("validate", "The gold script earns most on every row that was played.", measured)
+
+
+def _fault(row: Any) -> str | None:
+    """Why a job could not pass a row on, as the end of a sentence; None if it could."""
+    if not isinstance(row, dict):
+        return "is no JSON object"
+    prompt = cast("dict[str, Any]", row).get("prompt")
+    if not isinstance(prompt, str):
+        return "has no text in the column prompt"
+    try:
+        size = len(prompt.encode())
+    except UnicodeEncodeError:
+        return "holds half a character (a lone surrogate)"
+    return "is larger than Lambda's 6 MB event" if size > _MAX_EVENT - _ENVELOPE else None
 
 
 def _names(path: Path) -> set[str]:

@@ -6,6 +6,9 @@ import json
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 
 from local import template
 from local.__main__ import main
@@ -118,6 +121,12 @@ def row(question="1+1?", answer="<<1+1=2>>\n#### 2"):
     return {"prompt": json.dumps({"question": question, "answer": answer})}
 
 
+AWKWARD = [
+    b'{"prompt": "\\ud800"}', b'{"prompt": "{\\"a\\": 1e999}"}', b"[" * 5_000, b'{"prompt": "x"}',
+    b'{"prompt": "{' + b'\\"a\\": ' * 3 + b'"}', b'{"prompt": "' + b"[" * 3_000 + b'"}', b"\xff\xfe",
+]  # fmt: skip
+
+
 def test_a_sound_agent_and_dataset_say_nothing(tmp_path):
     assert lesson(tmp_path, row(), row("2?")) == {}
 
@@ -127,6 +136,20 @@ def test_rows_that_a_job_cannot_pass_are_counted(tmp_path):
     assert found["dataset"].level == "error"
     assert found["dataset"].measured == "4 of 5 rows"
     assert "line 2 is no JSON object; line 3 has no text" in found["dataset"].what
+
+
+def test_a_prompt_that_only_looks_like_json_is_told(tmp_path):
+    found = lesson(tmp_path, {"prompt": '{"a": 1, "a": 2}'}, path="tests.playing:twelve_turns")
+    assert found["dataset-json"].measured == "1 of 1 rows"
+
+
+@given(st.lists(st.binary(max_size=60) | st.sampled_from(AWKWARD), max_size=4))
+@settings_of_hypothesis(max_examples=60, deadline=None)
+def test_whatever_a_dataset_holds_the_doctor_says_something(tmp_path_factory, lines):
+    dataset = tmp_path_factory.mktemp("rows") / "rows.jsonl"
+    dataset.write_bytes(b"\n".join(lines))
+    found = [f.level for c in agent.CHECKS for f in c(Lesson("tests.playing:stepping", dataset, 8))]
+    assert len(found) >= 3
 
 
 def test_rows_that_come_twice_merge_their_groups(tmp_path):
