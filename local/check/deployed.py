@@ -26,10 +26,11 @@ _WORKER_ACTIONS = ("sagemaker:Sample", "sagemaker:CompleteRollout", "sagemaker:U
 def job_function(live: Live) -> Iterator[Finding]:
     """The function that a job invokes is there, ready, and of this region."""
     arn = live.outputs.get("JobLambdaArn", "")
-    found = live.aws.ask(
-        "job-function", "lambda", "get_function_configuration", FunctionName=arn or "-"
+    name = arn.rsplit(":", 1)[-1]
+    found = arn and live.aws.ask(
+        "job-function", "lambda", "get_function_configuration", FunctionName=name
     )
-    if found is None:
+    if not found:
         yield error("job-function", "The stack has no job function.", "Deploy it again.", arn)
         return
     name = str(found["FunctionName"])
