@@ -38,6 +38,9 @@ chaos: .venv/ready ## kill workers by the thousand and reconcile (N= SEED=)
 compare-sdk: .venv/ready .tools/sdk/ready ## the same faults here and in the reference SDK, into docs/compare-sdk.md
 	python -m benchmarks.compare_sdk --markdown docs/compare-sdk.md
 
+scale: .venv/ready ## a step of 4,096 rollouts against AWS's quotas, simulated (docs/scale.md)
+	python -m benchmarks.scale --plots docs/images
+
 deploy: build ## deploy, unless rollouts are in flight (PROFILE=default FORCE=1)
 	rollout guard --stack "$(STACK)" $(if $(FORCE),--warn)
 	$(SAM) deploy --template-file .aws-sam/$(ARCHITECTURE)/template.yaml --config-file $(CURDIR)/samconfig.toml --config-env $(PROFILE)
@@ -109,4 +112,4 @@ clean: ## remove what the build and the tests left
 	VIRTUAL_ENV=.tools/$* $(UV) pip install -q --require-hashes -r requirements/$*.txt
 	@touch $@
 
-.PHONY: help run test agent chaos compare-sdk deploy lint format setup build layer-size bench lock clean
+.PHONY: help run test agent chaos compare-sdk scale deploy lint format setup build layer-size bench lock clean

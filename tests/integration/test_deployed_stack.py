@@ -177,3 +177,24 @@ def test_a_drained_stack_refuses_rollouts_until_it_is_switched_on_again(aws, bas
     assert signed("POST", f"{base}/rollout", b"{").status_code == 400
     answer = signed("POST", f"{base}/rollout", body)
     assert answer.json()["type"] != "urn:rollout:problem:draining"
+
+
+def test_the_doctor_reads_the_deployed_stack(aws, stack):
+    environ = {k: v for k, v in aws.items() if k not in ("url", "log")}
+    command = [sys.executable, "-m", "local", "check", "--stack", "rollout-test", "--json"]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    findings = json.loads(done.stdout)["findings"]
+    found = {f["check"]: f for f in findings if f["group"].startswith("AWS")}
+    assert found["identity"]["measured"] == ACCOUNT
+    assert found["stack"]["level"] == "ok"
+    assert found["job-function"]["measured"] == stack["JobLambdaArn"]
+    # The emulator drops DurableConfig; on AWS that stack could not play a long rollout.
+    assert "is no durable function" in found["worker"]["what"]
+    assert done.returncode == 1
