@@ -73,11 +73,11 @@ def _parameters(numbers: Numbers, manifest: Manifest, in_flight: int) -> dict[st
     if numbers.turn_seconds:  # a policy that trains answers several times slower
         found["SampleTimeout"] = min(840, max(60, _up(numbers.turn_seconds.max * 4, 10)))
     if numbers.turns:
-        found["MaxTurns"] = min(1_000, max(1, int(numbers.turns.max) * 2))
+        found["MaxTurns"] = min(1_000, max(10, int(numbers.turns.max) * 2))
     if numbers.completion_tokens:
         found["MaxTokens"] = max(1_000, _up(numbers.completion_tokens.max * 2, 1_000))
     if numbers.tool_calls:
-        found["MaxToolCalls"] = min(10_000, numbers.most_tool_calls * 2)
+        found["MaxToolCalls"] = min(10_000, max(20, numbers.most_tool_calls * 2))
     return found
 
 
