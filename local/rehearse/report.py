@@ -242,8 +242,9 @@ def _histogram(
     """
     if not values:
         return None
-    first = min(values) if low is None else min(low, min(values))
-    last = max(values) if high is None else max(high, max(values))
+    first, last = float(np.min(values)), float(np.max(values))
+    first = first if low is None else min(low, first)
+    last = last if high is None else max(high, last)
     width = (last - first) / _BINS
     if whole:
         width = float(max(1, np.ceil(width)))

@@ -111,7 +111,7 @@ def _rescore(options: argparse.Namespace, console: Console) -> int:
 
 
 def _export(options: argparse.Namespace, console: Console) -> int:
-    from local.rehearse.dataset import export
+    from local.rehearse.export import export
 
     try:
         count = export(options.run, options.out)

@@ -86,7 +86,7 @@ def load_lines(verdict: Verdict) -> Iterator[tuple[str, str]]:
     """What a training step needs, as lines of a name and a text."""
     load = verdict.load
     yield "rollouts", f"{load.batch_size} x {load.group_size} = {load.rollouts_per_step:,}"
-    yield "at once", f"{load.in_flight} ({load.concurrency} a job, {load.jobs} job(s))"
+    yield "at once", f"{load.in_flight}, at most {load.concurrency} of each job (jobs: {load.jobs})"
     if load.step_seconds_at_least is not None and load.step_seconds_at_most is not None:
         yield (
             "duration",

@@ -129,7 +129,7 @@ class Tally:
         self.truncated += record.truncated
         self.text_tool_calls += calls_in_text(record) > 0
         self.unsampled += record.sampled == 0
-        self.miscounted += record.sampled != record.turns_answered
+        self.miscounted += len(record.turns) != record.turns_answered
 
     def _add_reports(self, record: RolloutRecord) -> None:
         if record.reports:
