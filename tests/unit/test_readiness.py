@@ -156,6 +156,7 @@ def test_what_a_run_cannot_tell_is_said(tmp_path):
     assert "scripted-policy" in found(
         write(tmp_path / "probe", groups(*SOUND), policy="probe:poor")
     )
+    assert "faults-played" in found(write(tmp_path / "faults", groups(*SOUND), faults="storm"))
     write_manifest(tmp_path / "empty", manifest())
     assert list(found(tmp_path / "empty")) == ["nothing-played"]
 

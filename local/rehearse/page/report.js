@@ -18,6 +18,7 @@ async function unpack(element) {
 
 const number = (value, digits = 3) =>
   Number.isInteger(value) ? value.toLocaleString("en") : Number(value.toPrecision(digits)).toLocaleString("en", { maximumFractionDigits: 6 });
+const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
 const rewardText = (reward) => (reward === null ? "none" : number(reward));
 
 // --- charts -----------------------------------------------------------------------------------------
@@ -238,7 +239,7 @@ function addRows(count) {
     link.dataset.id = row.id;
     const passed = row.reward !== null && row.reward >= passMark;
     link.append(make("span", `reward ${row.status === "failed" ? "failed" : passed ? "passed" : ""}`, row.status === "failed" ? "failed" : rewardText(row.reward)));
-    const facts = make("span", "facts", `group ${row.group}, ${row.member} · ${row.turns} turn${row.turns === 1 ? "" : "s"} · ${number(row.seconds, 2)} s`);
+    const facts = make("span", "facts", `group ${row.group}, ${row.member} · ${plural(row.turns, "turn")} · ${number(row.seconds, 2)} s`);
     for (const [flag, text] of [["truncated", "cut off"], ["text", "text call"], ["unsampled", "not sampled"]]) {
       if (row[flag]) facts.append(make("span", "flag", ` · ${text}`));
     }
@@ -386,7 +387,7 @@ function transcriptNodes(row, record) {
   const group = make("button", "", `group ${record.group}`);
   group.type = "button";
   group.addEventListener("click", () => filterTo({ group: record.group }));
-  summary.append(group, ` · member ${record.member} · ${record.turns.length} turns · ${number(row.tokens)} tokens sampled · ${number(record.seconds)} s`);
+  summary.append(group, ` · member ${record.member} · ${plural(record.turns.length, "turn")} · ${number(row.tokens)} tokens sampled · ${number(record.seconds)} s`);
   const nodes = [head, summary];
   if (record.error) {
     const box = make("div", "error");
