@@ -257,7 +257,7 @@ def _weak(n: Numbers, manifest: Manifest) -> Iterator[Finding]:
             "the token figures.",
             do="Use a server that returns usage.",
         )
-    if manifest.policy.partition(":")[0] in ("scripted", "probe"):
+    if manifest.policy.startswith(("scripted", "probe:")):
         yield Finding(
             code="scripted-policy",
             severity="note",

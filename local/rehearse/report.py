@@ -33,6 +33,7 @@ _LONGEST_TEXT = 50_000
 _LONGEST_LINE = 140
 _BINS = 20
 
+_SCRIPTS = ("dom", "charts", "transcript", "browse")  # each may use those before it
 _PAGE = Path(__file__).parent / "page"
 _UPLOT = Path(__file__).resolve().parents[2] / "functions/console/static/uplot"
 
@@ -56,7 +57,10 @@ def write_report(
     verdict = verdict_of(counted, manifest, run=run, **judging)
     blocks = _Blocks(run, _chosen(counted))
     styles = f"{(_UPLOT / 'uPlot.min.css').read_text()}\n{(_PAGE / 'report.css').read_text()}"
-    scripts = [(_UPLOT / "uPlot.iife.min.js").read_text(), (_PAGE / "report.js").read_text()]
+    scripts = [
+        f"/*\n{(_UPLOT / 'LICENSE').read_text()}*/\n{(_UPLOT / 'uPlot.iife.min.js').read_text()}",
+        *((_PAGE / f"{name}.js").read_text() for name in _SCRIPTS),
+    ]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_PAGE),
         autoescape=True,

@@ -114,8 +114,9 @@ def conclude(
 
 
 def _rescore(options: argparse.Namespace, console: Console) -> int:
+    from local.rehearse.moves import Moves
     from local.rehearse.record import read_manifest
-    from local.rehearse.rescore import Moves, rescore
+    from local.rehearse.rescore import rescore
     from rollout.agent import load_agent
     from rollout.errors import AgentUnavailable
 

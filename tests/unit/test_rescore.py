@@ -7,9 +7,10 @@ import json
 import pytest
 
 from local.__main__ import main
+from local.rehearse.moves import Moves
 from local.rehearse.readiness import judge
 from local.rehearse.record import read_manifest, read_rollouts
-from local.rehearse.rescore import DIVERGED, Moves, rescore
+from local.rehearse.rescore import DIVERGED, rescore
 from rollout import Outcome
 from rollout.agent import Agent
 from tests.rehearsed import failure, played, record, turn, write
