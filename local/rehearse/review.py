@@ -118,7 +118,7 @@ def _rescore(options: argparse.Namespace, console: Console) -> int:
     from local.rehearse.record import read_manifest
     from local.rehearse.rescore import rescore
     from rollout.agent import load_agent
-    from rollout.errors import AgentUnavailable
+    from rollout.errors import RolloutError
 
     run: Path = options.run
     out = options.out or run.with_name(f"{run.name}-rescored")
@@ -130,7 +130,7 @@ def _rescore(options: argparse.Namespace, console: Console) -> int:
         for count, _ in enumerate(rescore(run, agent, out, moves), 1):
             if count % 1_000 == 0:
                 sys.stderr.write(f"{count} of {total} rollouts\n")
-    except (AgentUnavailable, OSError, ValueError) as error:
+    except (RolloutError, OSError, ValueError) as error:
         return _wrong(error)
     document = moves.document()
     if options.json:
@@ -153,7 +153,7 @@ def _export(options: argparse.Namespace, console: Console) -> int:
 
 def _show_moves(moved: dict[str, Any], console: Console) -> None:
     def say(text: str) -> None:
-        console.print(text, highlight=False)
+        console.print(text, highlight=False, soft_wrap=True)
 
     say(
         f"\n[bold]{moved['moved']} of {moved['rollouts']} rollouts moved[/]; mean reward "

@@ -286,7 +286,7 @@ def test_the_documents_fields_stay_what_they_are():
         "completion_tokens", "expected", "failed", "failures", "groups", "groups_compared",
         "groups_without_spread", "miscounted", "most_tool_calls", "pass_mark", "passes",
         "prompt_tokens", "reward", "reward_deviation", "reward_deviation_within_groups",
-        "reward_highest", "reward_lowest", "rollouts", "seconds", "text_tool_calls", "tool_calls",
+        "reward_highest", "reward_lowest", "rollout_timeout", "rollouts", "seconds", "text_tool_calls", "tool_calls",
         "tool_errors", "truncated", "turn_seconds", "turns", "unrewarded", "unsampled",
         "without_usage",
     ]  # fmt: skip
