@@ -68,13 +68,17 @@ class RecordedPolicy:
         choice = {"index": 0, "message": turn.message, "finish_reason": turn.finish_reason}
         return json.dumps({"choices": [choice], "usage": turn.usage}).encode()
 
-    def divergence(self) -> Divergence | None:
-        """Where the agent went another way, once it has ended; None if it did not."""
+    def divergence(self, error: dict[str, str] | None) -> Divergence | None:
+        """Where the agent went another way, once it has ended; None if it did not.
+
+        Args:
+            error: what it ended with.
+        """
         if self._diverged is None and self._next < len(self._turns):
-            return Divergence(
-                self._next + 1,
-                f"the agent ended after turn {self._next} of {len(self._turns)}",
-            )
+            why = f"the agent ended after turn {self._next} of {len(self._turns)}"
+            if error:
+                why += f" ({error['title']}: {error['detail']})"
+            return Divergence(self._next + 1, why)
         return self._diverged
 
     def _differs(self, request: dict[str, Any]) -> Divergence | None:
@@ -144,7 +148,7 @@ def _again(
         return record, None
     policy = RecordedPolicy(record)
     ending = _replay(record, policy, agent, manifest, settings)
-    found = policy.divergence()
+    found = policy.divergence(ending.error)
     if found is not None:
         error = {
             "type": DIVERGED,

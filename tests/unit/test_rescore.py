@@ -185,6 +185,7 @@ def test_the_exit_code_says_that_some_diverged(tmp_path, capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert "8 diverged" in said
     assert "r-0000-0 turn 1: the agent ended after turn 0" in said
+    assert "The instance has no 'question' text" in said
     assert main(["rescore", run, *other, "--allow-diverged"]) == 0
 
 
