@@ -9,9 +9,10 @@ from rich.console import Console
 
 from local import deploy, new_agent, run
 from local.check import command as check
+from local.rehearse import review
 
 # Each registers its commands; a command takes the parsed options and a console, returns the exit code.
-_COMMANDS = (run, new_agent, deploy, check)
+_COMMANDS = (run, review, check, new_agent, deploy)
 
 
 def main(arguments: list[str] | None = None) -> int:
