@@ -32,6 +32,9 @@ test: setup lint build ## set everything up and pass every test
 agent: .venv/ready ## write a new agent with its dataset and test (NAME=)
 	rollout new "$(NAME)"
 
+mutate: .venv/ready ## break trust, feedback, steps and run in every way, and count what the unit tests miss (ONLY= KEEP=1)
+	python -m tests.mutation.campaign $(if $(ONLY),--only $(ONLY)) $(if $(KEEP),--keep)
+
 chaos: .venv/ready ## kill workers by the thousand and reconcile (N= SEED=)
 	python -m tests.chaos.campaign --n $(N) $(if $(SEED),--seed $(SEED))
 
@@ -109,4 +112,4 @@ clean: ## remove what the build and the tests left
 	VIRTUAL_ENV=.tools/$* $(UV) pip install -q --require-hashes -r requirements/$*.txt
 	@touch $@
 
-.PHONY: help run test agent chaos compare-sdk deploy lint format setup build layer-size bench lock clean
+.PHONY: help run test agent mutate chaos compare-sdk deploy lint format setup build layer-size bench lock clean
