@@ -73,7 +73,9 @@ def _crates(layer: Path, package: str) -> list[dict[str, Any]]:
     name = package.replace("-", "_")
     found = [
         {key: crate[key] for key in ("type", "name", "version", "licenses") if key in crate}
-        | {"purl": crate["purl"].partition("?")[0]}  # behind it: folders of the machine that built it
+        | {
+            "purl": crate["purl"].partition("?")[0]
+        }  # behind it: folders of the machine that built it
         for path in layer.glob(f"{name}-*.dist-info/sboms/*.json")
         for crate in json.loads(path.read_text())["components"]
     ]

@@ -23,11 +23,13 @@ from mutmut.stats import status_by_exit_code
 from tests.conftest import ROOT
 
 MODULES = ("trust", "feedback", "steps", "run")
+# Their own tests: each mutant runs those of them that reach it.
+TESTS = (*MODULES, "ending")
 GOAL = 0.95
 _PLACE = ROOT / "build" / "mutation"
 _LIBRARY = ROOT / "layers/rollout/python/rollout"
 # mutmut names a mutant by its file's path and knows no source folder but src/, hence a copy in that
-# shape. Only the modules' own tests: each mutant runs those that reach it.
+# shape.
 _PROJECT = """
 [tool.mutmut]
 source_paths = ["src"]
@@ -67,7 +69,7 @@ def prepare(modules: tuple[str, ...], *, keep: bool) -> None:
         shutil.rmtree(_PLACE / folder, ignore_errors=True)
     shutil.copytree(_LIBRARY, _PLACE / "src/rollout", ignore=shutil.ignore_patterns("__pycache__"))
     (_PLACE / "tests/unit").mkdir(parents=True)
-    for name in ("conftest.py", "unit/conftest.py", *(f"unit/test_{m}.py" for m in MODULES)):
+    for name in ("conftest.py", "unit/conftest.py", *(f"unit/test_{t}.py" for t in TESTS)):
         shutil.copy2(ROOT / "tests" / name, _PLACE / "tests" / name)
     mutated = ", ".join(f'"src/rollout/{module}.py"' for module in modules)
     (_PLACE / "pyproject.toml").write_text(_PROJECT.format(mutated=mutated))

@@ -62,7 +62,7 @@ class Wire:
 
 
 @pytest.fixture(autouse=True)
-def wire(monkeypatch):
+def wire(monkeypatch, clock):
     wire = Wire()
     monkeypatch.setattr(
         URLLib3Session, "send", lambda session, request: wire.send(session, request)
@@ -78,8 +78,8 @@ def wire(monkeypatch):
     settings.cache_clear()
 
 
-def feedback() -> JobFeedback:
-    found = feedback_for(Destination(JOB_ARN, "t-1", ENDPOINT, REGION, ""))
+def feedback(endpoint=ENDPOINT) -> JobFeedback:
+    found = feedback_for(Destination(JOB_ARN, "t-1", endpoint, REGION, ""))
     assert isinstance(found, JobFeedback)
     return found
 
@@ -122,6 +122,11 @@ def test_a_token_tells_every_part_of_a_report_apart_and_outlives_a_deployment():
         changed = list(said)
         changed[place] = other
         assert client_token(*changed) != token
+
+
+def test_a_report_goes_to_the_endpoint_that_was_checked_wherever_it_is(wire):
+    feedback("https://runtime.example.com").complete("ready")
+    assert wire.heard == [("https://runtime.example.com/complete-rollout", READY)]
 
 
 def test_an_evaluation_reports_to_nobody():
@@ -255,7 +260,7 @@ def test_an_endpoint_that_is_named_is_used(wire, monkeypatch):
     assert wire.heard[0][0] == "https://runtime.example.com/complete-rollout"
 
 
-def test_a_report_is_repeated_for_a_minute_and_then_given_up_loudly(wire, clock):
+def test_a_report_is_repeated_for_a_minute_and_then_given_up_loudly(wire):
     wire.answers = [(500, {"Retry-After": "29"})] * 2 + [(200, {})]
     RolloutFeedbackClient(metadata()).complete_rollout()
     assert wire.said == [READY] * 3

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol
 
 from pydantic import ValidationError
 
@@ -184,9 +184,7 @@ class RolloutFeedbackClient:
     def update_reward(self, reward: float | Sequence[float]) -> None:
         """Send one reward or one per turn; raises RewardError, ReportRefused, ReportUndelivered."""
         checked = as_outcome(reward, "RolloutFeedbackClient.update_reward").reward
-        rewards = (
-            [checked] if isinstance(checked, float) else list(cast("Sequence[float]", checked))
-        )
+        rewards = [checked] if isinstance(checked, (int, float)) else list(checked)
         _deliver(lambda: self._feedback.reward(rewards))
 
     def report_complete(self, reward: float | Sequence[float]) -> None:
