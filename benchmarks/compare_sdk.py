@@ -111,11 +111,11 @@ def reference() -> Iterator[tuple[str, str]]:
     environ = {
         **os.environ,
         "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",  # nosec B105 - the simulator takes any
         "AWS_DEFAULT_REGION": "us-west-2",
     }
     command = [str(SDK_PYTHON), "-W", "ignore", str(ROOT / "benchmarks" / "peers" / "sdk_agent.py")]
-    with subprocess.Popen(
+    with subprocess.Popen(  # nosec B603 - our own player
         command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as player:
         if player.stdin is None or player.stdout is None:

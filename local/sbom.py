@@ -85,7 +85,8 @@ def _crates(layer: Path, package: str) -> list[dict[str, Any]]:
 def main() -> int:
     """Write the bill of the layer that is built."""
     SBOM.write_text(bill(LAYERS["x86_64"]))
-    print(f"{SBOM}: {len(licences(json.loads(SBOM.read_text())))} components")
+    count = len(licences(json.loads(SBOM.read_text())))
+    sys.stdout.write(f"{SBOM.relative_to(ROOT)}: {count} components\n")
     return 0
 
 

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from mutmut.stats import status_by_exit_code
+from rich.console import Console
+from rich.table import Table
 
 from tests.conftest import ROOT
 
@@ -115,17 +117,17 @@ def main() -> int:
     prepare(modules, keep=given.keep)
     mutate(given.processes)
     tallies = tally(modules)
-    print(f"\n{'module':10} {'mutants':>8} {'killed':>8} {'timeout':>8} {'alive':>8}   share")
+    console = Console()
+    table = Table("module", "mutants", "killed", "timeout", "alive", "share")
     for module, found in tallies.items():
-        print(
-            f"{module:10} {found.total:8} {found.counts['killed']:8} {found.counts['timeout']:8}"
-            f" {len(found.alive):8}   {found.killed:.1%}"
-        )
+        counts = (found.total, found.counts["killed"], found.counts["timeout"], len(found.alive))
+        table.add_row(module, *map(str, counts), f"{found.killed:.1%}")
+    console.print(table)
     for name in (name for found in tallies.values() for name in found.alive):
-        print(difference(name) if given.show else name)
+        console.print(difference(name) if given.show else name, markup=False, highlight=False)
     short = [module for module, found in tallies.items() if found.killed < GOAL]
     if short:
-        print(f"under {GOAL:.0%} killed: {', '.join(short)}")
+        console.print(f"under {GOAL:.0%} killed: {', '.join(short)}")
     return 1 if short else 0
 
 

@@ -223,8 +223,10 @@ def test_the_part_of_a_request_that_is_out_of_range_is_named():
     [
         (
             lambda e: 1.0,
-            "Agent agents.mine:run returned without sampling; a job that receives no sampling "
-            "request fails. Call episode.sample or episode.converse.",
+            (
+                "Agent agents.mine:run returned without sampling; a job that receives no sampling "
+                "request fails. Call episode.sample or episode.converse."
+            ),
         ),
         (
             lambda e: ask(e) and "good",
@@ -232,8 +234,10 @@ def test_the_part_of_a_request_that_is_out_of_range_is_named():
         ),
         (
             lambda e: ask(e) and [1.0, 2.0],
-            "Agent agents.mine:run returned 2 rewards for 1 turns; "
-            "return one per turn, or a single number.",
+            (
+                "Agent agents.mine:run returned 2 rewards for 1 turns; "
+                "return one per turn, or a single number."
+            ),
         ),
         (
             lambda e: ask(e) and Outcome(1, output={1, 2}),
@@ -245,8 +249,10 @@ def test_the_part_of_a_request_that_is_out_of_range_is_named():
         ),
         (
             lambda e: ask(e) and Outcome(1, output="\ud800"),
-            "Agent agents.mine:run returned an output that cannot be written as JSON "
-            "(UnicodeEncodeError).",
+            (
+                "Agent agents.mine:run returned an output that cannot be written as JSON "
+                "(UnicodeEncodeError)."
+            ),
         ),
     ],
 )

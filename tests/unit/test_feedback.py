@@ -40,9 +40,9 @@ class Wire:
         self.requests = []
         self.timeouts = []
 
-    def send(self, session, request):
+    def take(self, request, read_timeout):
         self.requests.append(request)
-        self.timeouts.append(session._timeout.read_timeout)
+        self.timeouts.append(read_timeout)
         status, headers = self.answers.pop(0) if self.answers else (200, {})
         if isinstance(status, Exception):
             raise status
@@ -64,9 +64,11 @@ class Wire:
 @pytest.fixture(autouse=True)
 def wire(monkeypatch, clock):
     wire = Wire()
-    monkeypatch.setattr(
-        URLLib3Session, "send", lambda session, request: wire.send(session, request)
-    )
+
+    def send(session, request):
+        return wire.take(request, session._timeout.read_timeout)
+
+    monkeypatch.setattr(URLLib3Session, "send", send)
     for name, value in ENVIRON.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")

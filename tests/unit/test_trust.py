@@ -191,8 +191,10 @@ NOT_LISTED = (
         (
             {"job_arn": JOB_ARN.replace(ACCOUNT, "999999999999")},
             "metadata.job_arn",
-            "metadata.job_arn belongs to another account; this stack serves only the account of "
-            "ROLLOUT_ACCOUNT_ID.",
+            (
+                "metadata.job_arn belongs to another account; this stack serves only the account of "
+                "ROLLOUT_ACCOUNT_ID."
+            ),
         ),
         (
             {"job_arn": JOB_ARN.replace(REGION, "eu-west-1")},
