@@ -312,6 +312,13 @@ def wrapped_in_a_group_in_a_cause(episode):
         raise ValueError from ExceptionGroup("tasks", [KeyError(), error])
 
 
+def wrapped_as_the_cause_of_a_group(episode):
+    try:
+        ask(episode)
+    except SampleFailed as error:
+        raise ExceptionGroup("tasks", [KeyError()]) from error
+
+
 def wrapped_in_a_circle(episode):
     try:
         ask(episode)
@@ -328,6 +335,7 @@ def wrapped_in_a_circle(episode):
         wrapped_as_cause,
         wrapped_as_context,
         wrapped_in_a_group_in_a_cause,
+        wrapped_as_the_cause_of_a_group,
         wrapped_in_a_circle,
     ],
 )
