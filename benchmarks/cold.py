@@ -50,7 +50,7 @@ def first_invocation(handler: str, event: dict[str, object], environ: dict[str, 
     paths = [str(BUILT / "ApiFunction"), *LAYERS, str(ROOT), str(SITE)]
     environ = {**os.environ, **environ, "PYTHONPATH": ":".join(paths)}
     environ |= {"AWS_LAMBDA_FUNCTION_TIMEOUT": "30", "AWS_LAMBDA_FUNCTION_NAME": "bench"}
-    running = subprocess.Popen(  # nosec B603 - the emulator that sam brought
+    running = subprocess.Popen(
         command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:

@@ -115,7 +115,7 @@ def reference() -> Iterator[tuple[str, str]]:
         "AWS_DEFAULT_REGION": "us-west-2",
     }
     command = [str(SDK_PYTHON), "-W", "ignore", str(ROOT / "benchmarks" / "peers" / "sdk_agent.py")]
-    with subprocess.Popen(  # nosec B603 - our own player
+    with subprocess.Popen(
         command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as player:
         if player.stdin is None or player.stdout is None:

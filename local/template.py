@@ -27,9 +27,9 @@ def _tag(loader: Any, suffix: str, node: Any) -> dict[str, Any]:
 _Loader.add_multi_constructor("!", _tag)
 
 
-def load_template(path: Path = TEMPLATE) -> dict[str, Any]:
-    """A template as plain data; the stack's own if none is named."""
-    return yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
+def load_template() -> dict[str, Any]:
+    """The template as plain data."""
+    return yaml.load(TEMPLATE.read_text(), Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
 
 
 def table_properties() -> dict[str, Any]:

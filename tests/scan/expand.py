@@ -1,10 +1,12 @@
-"""Expands a SAM template on stdin to the CloudFormation that AWS makes of it; runs in .tools/sam."""
+"""Expands a SAM template to the CloudFormation that AWS makes of it, as JSON; runs in .tools/sam."""
 
 from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
+from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.transform import transform
 
 
@@ -15,7 +17,7 @@ class _Policies:
         return {}
 
 
-template = json.load(sys.stdin)
+template = yaml_parse(Path(sys.argv[1]).read_text())
 parameters = {name: value["Default"] for name, value in template["Parameters"].items()}
 for resource in template["Resources"].values():
     for place in {"CodeUri", "ContentUri"} & set(resource.get("Properties", {})):
