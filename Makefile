@@ -32,6 +32,19 @@ test: setup lint build ## set everything up and pass every test
 agent: .venv/ready ## write a new agent with its dataset and test (NAME=)
 	rollout new "$(NAME)"
 
+mutate: .venv/ready ## break trust, feedback, steps and run in every way, and count what the unit tests miss (ONLY= KEEP=1)
+	python -m tests.mutation.campaign $(if $(ONLY),--only $(ONLY)) $(if $(KEEP),--keep)
+
+scan: setup build ## bandit, checkov, cfn-lint with the serverless rules, zizmor, the bill of materials
+	python -m pytest tests/scan
+
+audit: .tools/scan/ready ## ask the advisory service about every locked package; fails where it does not answer
+	for lock in layers/dependencies/requirements.txt requirements/*.txt; do \
+	  echo "$$lock"; .tools/scan/bin/pip-audit --strict --disable-pip --require-hashes -r $$lock; done
+
+sbom: setup build ## write the layer's bill of materials, docs/sbom.json
+	python -m local.sbom
+
 chaos: .venv/ready ## kill workers by the thousand and reconcile (N= SEED=)
 	python -m tests.chaos.campaign --n $(N) $(if $(SEED),--seed $(SEED))
 
@@ -112,4 +125,4 @@ clean: ## remove what the build and the tests left
 	VIRTUAL_ENV=.tools/$* $(UV) pip install -q --require-hashes -r requirements/$*.txt
 	@touch $@
 
-.PHONY: help run test agent chaos compare-sdk scale deploy lint format setup build layer-size bench lock clean
+.PHONY: help run test agent chaos compare-sdk scale deploy lint format setup build layer-size bench lock clean mutate scan audit sbom

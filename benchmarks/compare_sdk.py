@@ -111,7 +111,7 @@ def reference() -> Iterator[tuple[str, str]]:
     environ = {
         **os.environ,
         "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",  # nosec B105 - the simulator takes any
         "AWS_DEFAULT_REGION": "us-west-2",
     }
     command = [str(SDK_PYTHON), "-W", "ignore", str(ROOT / "benchmarks" / "peers" / "sdk_agent.py")]

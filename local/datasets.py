@@ -117,7 +117,7 @@ def _shop(dice: random.Random) -> str:
     for number in range(1, dice.randint(12, 20)):
         customer = dice.randint(1, len(names) - 1)  # the last one never orders
         amount = dice.randint(5, 90)
-        lines.append(f"INSERT INTO orders VALUES ({number}, {customer}, {amount});")  # noqa: S608
+        lines.append(f"INSERT INTO orders VALUES ({number}, {customer}, {amount});")  # noqa: S608 - ours
     return "\n".join(lines)
 
 

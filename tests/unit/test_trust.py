@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from rollout.contract import RolloutRequest
+from rollout.contract import RolloutMetadata, RolloutRequest
 from rollout.errors import Untrusted
-from rollout.trust import check, job_runtime_endpoint
+from rollout.trust import Destination, check, check_metadata, job_runtime_endpoint
 from tests.conftest import ACCOUNT, ENDPOINT, JOB_ARN, REGION, make_body, make_settings
 
 
@@ -115,3 +115,115 @@ def test_a_model_endpoint_must_be_listed():
     assert checked(body, settings).model_endpoint == "base-model"
     body = {**make_body(job_arn="", endpoint=""), "model_endpoint": "base-model"}
     assert checked(body, settings).job_arn == ""
+
+
+@pytest.mark.parametrize(
+    ("partition", "region", "suffix"),
+    [
+        ("aws", "eu-west-1", "api.aws"),
+        ("aws-us-gov", "us-gov-west-1", "api.aws"),
+        ("aws-cn", "cn-north-1", "api.amazonwebservices.com.cn"),
+        ("aws-iso", "us-iso-east-1", "api.aws"),
+    ],
+)
+def test_a_jobs_partition_decides_the_domain_it_is_served_under(partition, region, suffix):
+    for stage, label in (("", ""), ("gamma", "gamma.")):
+        endpoint = f"https://job-runtime.{label}sagemaker.{region}.{suffix}"
+        settings = make_settings(allowed_regions=region, stage=stage)
+        arn = JOB_ARN.replace("arn:aws:", f"arn:{partition}:").replace(REGION, region)
+        assert checked(job_arn=arn, endpoint=endpoint, region=region, settings=settings) == (
+            Destination(arn, "t-1", endpoint, region, "")
+        )
+
+
+def test_a_trusted_request_goes_exactly_where_it_says():
+    body = {**make_body(), "model_endpoint": "base-model"}
+    settings = make_settings(allowed_model_endpoints="base-model,other")
+    assert checked(body, settings) == Destination(JOB_ARN, "t-1", ENDPOINT, REGION, "base-model")
+    evaluation = {**make_body(job_arn="", endpoint=""), "model_endpoint": "base-model"}
+    assert checked(evaluation, settings) == Destination("", "t-1", "", REGION, "base-model")
+    metadata = RolloutMetadata.model_validate(make_body()["metadata"])
+    assert check_metadata(metadata, settings) == Destination(JOB_ARN, "t-1", ENDPOINT, REGION, "")
+
+
+def test_an_evaluation_has_a_plain_trajectory_id_too():
+    body = {**make_body(job_arn="", trajectory_id="a b"), "model_endpoint": "base-model"}
+    with pytest.raises(Untrusted) as caught:
+        checked(body, make_settings(allowed_model_endpoints="base-model"))
+    assert caught.value.facts == {"field": "metadata.trajectory_id"}
+
+
+def test_the_longest_arn_of_the_service_is_trusted_and_one_more_character_is_not():
+    longest = JOB_ARN.replace("AgentRFT", "A" * (256 - len(JOB_ARN) + len("AgentRFT")))
+    assert checked(job_arn=longest).job_arn == longest
+    with pytest.raises(Untrusted):
+        checked(job_arn=longest.replace("A/", "AA/"))
+
+
+def test_a_listed_model_endpoint_must_be_a_name_that_sagemaker_gives():
+    settings = make_settings(allowed_model_endpoints="../base,base-model")
+    with pytest.raises(Untrusted):
+        checked({**make_body(), "model_endpoint": "../base"}, settings)
+
+
+NOT_AN_ORIGIN = (
+    "metadata.endpoint must be https://HOST with no user, port, path, query or fragment."
+)
+NOT_LISTED = (
+    "metadata.endpoint is not the Job Runtime of the job's region us-west-2, nor a host in "
+    "ROLLOUT_ALLOWED_ENDPOINTS."
+)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field", "told"),
+    [
+        (
+            {"trajectory_id": "a b"},
+            "metadata.trajectory_id",
+            "metadata.trajectory_id must be 1 to 256 characters of A-Z a-z 0-9 . _ : / -",
+        ),
+        (
+            {"job_arn": "nonsense"},
+            "metadata.job_arn",
+            "metadata.job_arn is not the ARN of a SageMaker job.",
+        ),
+        (
+            {"job_arn": JOB_ARN.replace(ACCOUNT, "999999999999")},
+            "metadata.job_arn",
+            (
+                "metadata.job_arn belongs to another account; this stack serves only the account of "
+                "ROLLOUT_ACCOUNT_ID."
+            ),
+        ),
+        (
+            {"job_arn": JOB_ARN.replace(REGION, "eu-west-1")},
+            "metadata.job_arn",
+            "The region of metadata.job_arn is not one of ROLLOUT_ALLOWED_REGIONS.",
+        ),
+        (
+            {"region": "us-east-1"},
+            "metadata.region",
+            "metadata.region and the region of metadata.job_arn differ.",
+        ),
+        ({"endpoint": "https://evil.example"}, "metadata.endpoint", NOT_LISTED),
+        ({"endpoint": "https://evil.example/"}, "metadata.endpoint", NOT_LISTED),
+        ({"endpoint": "http://evil.example"}, "metadata.endpoint", NOT_AN_ORIGIN),
+        ({"endpoint": "https://user@evil.example"}, "metadata.endpoint", NOT_AN_ORIGIN),
+        ({"endpoint": "https://evil.example:8443"}, "metadata.endpoint", NOT_AN_ORIGIN),
+        ({"endpoint": "https://evil.example/path"}, "metadata.endpoint", NOT_AN_ORIGIN),
+        ({"endpoint": "https://evil.example?query"}, "metadata.endpoint", NOT_AN_ORIGIN),
+        ({"endpoint": "https://evil.example#fragment"}, "metadata.endpoint", NOT_AN_ORIGIN),
+        ({"endpoint": "https://[::1"}, "metadata.endpoint", NOT_AN_ORIGIN),
+    ],
+)
+def test_the_caller_is_told_the_field_and_what_would_be_right(wrong, field, told):
+    with pytest.raises(Untrusted) as caught:
+        checked(**wrong)
+    assert (caught.value.facts, caught.value.detail) == ({"field": field}, told)
+
+
+def test_the_caller_is_told_which_setting_allows_a_model_endpoint():
+    with pytest.raises(Untrusted) as caught:
+        checked({**make_body(), "model_endpoint": "base-model"})
+    assert caught.value.detail == "model_endpoint is not one of ROLLOUT_ALLOWED_MODEL_ENDPOINTS."

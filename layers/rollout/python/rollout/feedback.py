@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol
 
 from pydantic import ValidationError
 
@@ -23,7 +23,7 @@ from rollout.agent import as_outcome
 from rollout.contract import RolloutMetadata
 from rollout.errors import ContractViolation, ReportRefused, ReportUndelivered
 from rollout.settings import settings
-from rollout.steps import InlineSteps
+from rollout.steps import repeat
 from rollout.trust import Destination, check_metadata, job_runtime_endpoint
 
 Status = Literal["ready", "failed"]
@@ -122,14 +122,14 @@ def _client(region: str, endpoint: str) -> Any:
 
 
 def _refused(operation: str, error: Any) -> ReportRefused | ReportUndelivered:
-    metadata = error.response.get("ResponseMetadata", {})
-    status = int(metadata.get("HTTPStatusCode", 0))
-    code = error.response.get("Error", {}).get("Code", "")
-    detail = f"{operation} answered {status} {code}."
+    # botocore fills these in for every answer, also one that no service wrote.
+    metadata = error.response["ResponseMetadata"]
+    status = metadata["HTTPStatusCode"]
+    detail = f"{operation} answered {status} {error.response['Error']['Code']}."
     if status in _FINAL:
         return ReportRefused(detail, operation=operation, answered=status)
-    after = metadata.get("HTTPHeaders", {}).get("retry-after", "")
-    return ReportUndelivered(detail, retry_after=int(after) if after.isdigit() else 0)
+    after = metadata["HTTPHeaders"].get("retry-after", "")
+    return ReportUndelivered(detail, retry_after=int(after) if after.isdecimal() else 0)
 
 
 # --- under the reference SDK's names ----------------------------------------------------------------
@@ -179,15 +179,13 @@ class RolloutFeedbackClient:
 
     def complete_rollout(self, status: Status = "ready") -> None:
         """Seal the trajectory; raises ReportRefused or ReportUndelivered."""
-        self._deliver("complete", lambda: self._feedback.complete(status))
+        _deliver(lambda: self._feedback.complete(status))
 
     def update_reward(self, reward: float | Sequence[float]) -> None:
         """Send one reward or one per turn; raises RewardError, ReportRefused, ReportUndelivered."""
         checked = as_outcome(reward, "RolloutFeedbackClient.update_reward").reward
-        rewards = (
-            [checked] if isinstance(checked, float) else list(cast("Sequence[float]", checked))
-        )
-        self._deliver("reward", lambda: self._feedback.reward(rewards))
+        rewards = [checked] if isinstance(checked, (int, float)) else list(checked)
+        _deliver(lambda: self._feedback.reward(rewards))
 
     def report_complete(self, reward: float | Sequence[float]) -> None:
         """Seal the trajectory as ready, then send its reward."""
@@ -202,8 +200,9 @@ class RolloutFeedbackClient:
         if reward is not None:
             self.update_reward(reward)
 
-    def _deliver(self, name: str, send: Callable[[], None]) -> None:
-        InlineSteps(lambda: None, time.time() + _PATIENCE).report(name, send)
+
+def _deliver(send: Callable[[], None]) -> None:
+    repeat(send, time.time() + _PATIENCE)
 
 
 _keeper: ContextVar[Feedback | None] = ContextVar("keeper", default=None)

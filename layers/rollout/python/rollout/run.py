@@ -196,8 +196,8 @@ def report(
     try:
         if feedback is not None:
             steps.report("complete", lambda: feedback.complete(ending.status))
-            if ending.status == "ready" and ending.rewards is not None:
-                rewards = ending.rewards
+            rewards = ending.rewards
+            if rewards is not None:
                 steps.report("reward", lambda: feedback.reward(rewards))
     except ReportRefused as error:
         outcome = Report("refused", error.detail)
@@ -323,22 +323,25 @@ def _call(agent: Agent, episode: Episode) -> Any:
         ) from error
 
 
-def _cause(error: BaseException, depth: int = 20) -> RolloutError | None:
-    """The RolloutError behind an exception: its cause, its context, or a member of its group."""
-    if isinstance(error, RolloutError):
-        return error
-    behind = [error.__cause__, error.__context__]
-    if isinstance(error, BaseExceptionGroup):
-        behind += cast("BaseExceptionGroup[BaseException]", error).exceptions
-    found = (_cause(e, depth - 1) for e in behind if e is not None and depth > 0)
-    return next((e for e in found if e is not None), None)
+def _cause(error: BaseException) -> RolloutError | None:
+    """The nearest RolloutError behind an exception: a cause, a context, or a member of a group."""
+    found = [error]
+    for each in found:  # grows as it is read
+        if isinstance(each, RolloutError):
+            return each
+        behind = [each.__cause__, each.__context__]
+        if isinstance(each, BaseExceptionGroup):
+            behind += cast("BaseExceptionGroup[BaseException]", each).exceptions
+        found += [one for one in behind if one is not None and one not in found]
+    return None
 
 
 def _last_frame(error: BaseException) -> str:
     import traceback
+    from pathlib import Path
 
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
+    return f"{Path(frame.filename).name}:{frame.lineno}"
 
 
 def _within(function: Callable[[], Any], deadline: float) -> Any:

@@ -119,13 +119,27 @@ class InlineSteps:
 
     def report(self, name: str, send: Callable[[], None]) -> None:
         del name
-        longest = 0.2
-        while True:
-            try:
-                return send()
-            except ReportUndelivered as error:
-                pause = max(random.uniform(0, longest), error.retry_after or 0)  # noqa: S311 - jitter
-                if time.time() + pause >= self._report_deadline:
-                    raise
-                time.sleep(pause)
-                longest = min(longest * 2, 2.0)
+        repeat(send, self._report_deadline)
+
+
+def repeat(send: Callable[[], None], deadline: float) -> None:
+    """Send a report; repeat it while it raises ReportUndelivered and another try is in time.
+
+    Args:
+        send: sends it once.
+        deadline: epoch seconds until which it is repeated.
+
+    Raises:
+        ReportRefused: a final no from ``send``.
+        ReportUndelivered: time ran out first.
+    """
+    longest = 0.2
+    while True:
+        try:
+            return send()
+        except ReportUndelivered as error:
+            pause = max(random.uniform(0, longest), error.retry_after or 0)  # noqa: S311 - jitter
+            if time.time() + pause >= deadline:
+                raise
+            time.sleep(pause)
+            longest = min(longest * 2, 2.0)

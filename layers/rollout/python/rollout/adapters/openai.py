@@ -34,4 +34,4 @@ def sync_http(episode: Episode) -> httpx.Client:
 
 def async_http(episode: Episode) -> httpx.AsyncClient:
     """As :func:`sync_http`, asynchronous."""
-    return httpx.AsyncClient(transport=AsyncEpisodeTransport(episode), timeout=None)  # noqa: S113
+    return httpx.AsyncClient(transport=AsyncEpisodeTransport(episode), timeout=None)  # noqa: S113 - as above

@@ -1,0 +1,135 @@
+"""Breaks four modules of the library in every way mutmut knows, and counts what the unit tests miss.
+
+``python -m tests.mutation.campaign`` or ``make mutate``; ``--only run`` for one module, ``--keep`` to
+go on with the last campaign's results. Fails under 95 % killed in any module. ``docs/quality.md``
+records the last result and says why each survivor is left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mutmut.stats import status_by_exit_code
+from rich.console import Console
+from rich.table import Table
+
+from tests.conftest import ROOT
+
+MODULES = ("trust", "feedback", "steps", "run")
+# Their own tests: each mutant runs those of them that reach it.
+TESTS = (*MODULES, "ending")
+GOAL = 0.95
+_PLACE = ROOT / "build" / "mutation"
+_LIBRARY = ROOT / "layers/rollout/python/rollout"
+# mutmut names a mutant by its file's path and knows no source folder but src/, hence a copy in that
+# shape.
+_PROJECT = """
+[tool.mutmut]
+source_paths = ["src"]
+only_mutate = [{mutated}]
+also_copy = ["tests"]
+use_git_change_detection = false
+
+[tool.pytest.ini_options]
+pythonpath = ["src", "."]
+addopts = "-q -p no:cacheprovider -p no:xdist"
+filterwarnings = ["error"]
+"""
+
+
+@dataclass
+class Tally:
+    """What became of one module's mutants."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    alive: list[str] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def killed(self) -> float:
+        """The share that a test failed on, or that never ended (timeout)."""
+        return (self.counts["killed"] + self.counts["timeout"]) / max(1, self.total)
+
+
+def prepare(modules: tuple[str, ...], *, keep: bool) -> None:
+    """Lay out the copy that mutmut works on."""
+    if not keep:
+        shutil.rmtree(_PLACE, ignore_errors=True)
+    for folder in ("src", "tests"):
+        shutil.rmtree(_PLACE / folder, ignore_errors=True)
+    shutil.copytree(_LIBRARY, _PLACE / "src/rollout", ignore=shutil.ignore_patterns("__pycache__"))
+    (_PLACE / "tests/unit").mkdir(parents=True)
+    for name in ("conftest.py", "unit/conftest.py", *(f"unit/test_{t}.py" for t in TESTS)):
+        shutil.copy2(ROOT / "tests" / name, _PLACE / "tests" / name)
+    mutated = ", ".join(f'"src/rollout/{module}.py"' for module in modules)
+    (_PLACE / "pyproject.toml").write_text(_PROJECT.format(mutated=mutated))
+
+
+def mutate(processes: int) -> None:
+    """Run mutmut in the copy; its progress goes to the terminal."""
+    # The library must come from the copy alone.
+    environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [Path(sys.executable).parent / "mutmut", "run", "--max-children", str(processes)]
+    subprocess.run(command, cwd=_PLACE, env=environ, check=True)
+
+
+def tally(modules: tuple[str, ...]) -> dict[str, Tally]:
+    """Read what mutmut has written down, module by module."""
+    tallies: dict[str, Tally] = defaultdict(Tally)
+    for module in modules:
+        meta: dict[str, Any] = json.loads(
+            (_PLACE / f"mutants/src/rollout/{module}.py.meta").read_text()
+        )
+        for name, code in meta["exit_code_by_key"].items():
+            status = status_by_exit_code[code]
+            tallies[module].counts[status] += 1
+            if status not in ("killed", "timeout"):
+                tallies[module].alive.append(name)
+    return tallies
+
+
+def difference(name: str) -> str:
+    """A mutant as a diff."""
+    command = [Path(sys.executable).parent / "mutmut", "show", name]
+    return subprocess.run(command, cwd=_PLACE, capture_output=True, text=True, check=True).stdout
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--only", choices=MODULES, help="one module instead of all four")
+    parser.add_argument("--keep", action="store_true", help="try again only what changed or is new")
+    parser.add_argument("--processes", type=int, default=2, help="at once (default: 2)")
+    parser.add_argument("--show", action="store_true", help="print each survivor's diff")
+    given = parser.parse_args()
+    modules = (given.only,) if given.only else MODULES
+    prepare(modules, keep=given.keep)
+    mutate(given.processes)
+    tallies = tally(modules)
+    console = Console()
+    table = Table("module", "mutants", "killed", "timeout", "alive", "share")
+    for module, found in tallies.items():
+        counts = (found.total, found.counts["killed"], found.counts["timeout"], len(found.alive))
+        table.add_row(module, *map(str, counts), f"{found.killed:.1%}")
+    console.print(table)
+    for name in (name for found in tallies.values() for name in found.alive):
+        console.print(difference(name) if given.show else name, markup=False, highlight=False)
+    short = [module for module, found in tallies.items() if found.killed < GOAL]
+    if short:
+        console.print(f"under {GOAL:.0%} killed: {', '.join(short)}")
+    return 1 if short else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

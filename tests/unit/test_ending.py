@@ -1,0 +1,420 @@
+"""What a run leaves behind: its ending, the words of its errors, and what a replay may and may not."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from rollout.agent import Agent, Outcome
+from rollout.contract import InferenceParams
+from rollout.errors import (
+    Abandoned,
+    ContractViolation,
+    ReportRefused,
+    ReportUndelivered,
+    SampleFailed,
+)
+from rollout.run import Ending, abandoned, run
+from rollout.steps import InlineSteps, Sampled
+from tests.conftest import ScriptedPolicy, completion, make_rollout, make_settings
+
+QUESTION = [{"role": "user", "content": "hi"}]
+AGAIN = [*QUESTION, {"role": "user", "content": "again"}]
+
+
+class NamedSteps(InlineSteps):
+    """Makes every effect at once, and remembers what each was called."""
+
+    def __init__(self):
+        super().__init__(lambda: None, 0.0)
+        self.names = []
+
+    def remember(self, name, write):
+        self.names.append(name)
+        return super().remember(name, write)
+
+    def report(self, name, send):
+        self.names.append(name)
+        super().report(name, send)
+
+
+class ReplayedSteps(InlineSteps):
+    """Has some turns on record and tells them again before it samples."""
+
+    def __init__(self, *recorded):
+        super().__init__(lambda: None, 0.0)
+        self._recorded = list(recorded)
+
+    def replaying(self):
+        return bool(self._recorded)
+
+    def turn(self, index, request, sample):
+        return self._recorded.pop(0) if self._recorded else super().turn(index, request, sample)
+
+
+class AbandonedSteps(InlineSteps):
+    def __init__(self, error):
+        super().__init__(lambda: None, 0.0)
+        self._error = error
+
+    def play(self, body):
+        raise self._error
+
+
+class Told:
+    """Trainer and ledger at once: everything that was said, in order."""
+
+    def __init__(self, refusal=None):
+        self.said = []
+        self._refusal = refusal
+
+    def complete(self, status):
+        self.said.append(status)
+        if self._refusal:
+            raise self._refusal
+
+    def reward(self, rewards):
+        self.said.append(rewards)
+
+    def scored(self, ending):
+        self.said.append(("scored", ending))
+
+    def reported(self, ending, report):
+        self.said.append(("reported", ending, report.delivery, report.detail))
+
+
+def played(function, *lines, steps=None, told=None, rollout=None, deadline=None, **overrides):
+    """Play an agent; its ending, its report and what was said to trainer and ledger."""
+    settings = make_settings(**overrides)
+    told = told or Told()
+    ending, report = run(
+        rollout or make_rollout(settings),
+        agent=Agent("agents.mine:run", function),
+        policy=ScriptedPolicy(*lines),
+        steps=steps or InlineSteps(lambda: None, 0.0),
+        feedback=told,
+        ledger=told,
+        settings=settings,
+        deadline=time.time() + 5 if deadline is None else deadline,
+    )
+    return ending, report, told.said
+
+
+def ask(episode, messages=QUESTION):
+    return float(episode.sample(messages).text)
+
+
+def recorded(content="1"):
+    reply = f'{{"choices": [{{"message": {{"role": "assistant", "content": "{content}"}}}}]}}'
+    return Sampled(reply.encode(), 0.0)
+
+
+# --- the ending -------------------------------------------------------------------------------------
+
+
+def test_an_ending_holds_all_that_was_played(clock):
+    def agent(episode):
+        episode.metrics["mine"] = 2.0
+        ask(episode)
+        clock.sleep(1.23456)
+        return Outcome(ask(episode, AGAIN), {"theirs": 3}, {"seen": [1]})
+
+    ending, report, said = played(agent, completion("0"), completion("0.5"))
+    assert (ending.status, ending.rewards, ending.error) == ("ready", [0.5], None)
+    assert ending.metrics == {"mine": 2.0, "theirs": 3.0}
+    assert ending.output == {"seen": [1]}
+    assert (ending.turns, ending.uncertain, ending.seconds) == (2, 0, 1.235)
+    assert ending.usage == {"prompt_tokens": 20, "completion_tokens": 10}
+    assert [turn["messages"] for turn in ending.transcript] == [QUESTION, AGAIN[1:]]
+    assert said == [
+        ("scored", ending),
+        "ready",
+        [0.5],
+        ("reported", ending, "delivered", ""),
+    ]
+    assert report.delivery == "delivered"
+
+
+def test_the_caller_is_answered_with_the_ending_and_no_transcript():
+    ready = Ending("ready", [0.5, 1.0], {"m": 1.0}, {"seen": 1}, None, turns=2)
+    assert ready.result("t-1") == {
+        "trajectory_id": "t-1",
+        "status": "ready",
+        "reward": 1.5,
+        "rewards": [0.5, 1.0],
+        "turns": 2,
+        "metrics": {"m": 1.0},
+        "output": {"seen": 1},
+    }
+    failed = Ending("failed", None, error={"type": "urn:rollout:problem:out-of-time"})
+    assert failed.result("t-2")["error"] == {"type": "urn:rollout:problem:out-of-time"}
+    assert failed.result("t-2")["reward"] is None
+
+
+def test_an_agent_sees_the_problem_and_the_policy_the_model():
+    rollout = make_rollout(instance={"question": "1+1?"})
+    rollout.request.model_name = "my-model"
+    policy = ScriptedPolicy(completion("1"))
+    seen = []
+
+    def agent(episode):
+        seen.append(episode.instance)
+        return ask(episode)
+
+    settings, told = make_settings(), Told()
+    run(
+        rollout,
+        agent=Agent("agents.mine:run", agent),
+        policy=policy,
+        steps=InlineSteps(lambda: None, 0.0),
+        feedback=None,
+        ledger=told,
+        settings=settings,
+        deadline=time.time() + 5,
+    )
+    assert seen == [{"question": "1+1?"}]
+    assert policy.requests == [{"messages": QUESTION, "model": "my-model"}]
+    # An evaluation has nobody to report to; only the ledger hears of it.
+    assert [what[0] for what in told.said] == ["scored", "reported"]
+
+
+@pytest.mark.parametrize(("shape", "sent"), [("last-turn", [0.0, 7.0]), ("every-turn", [7.0, 7.0])])
+def test_a_reward_and_a_floor_are_shaped_over_the_turns_that_were_played(shape, sent):
+    def score(episode):
+        ask(episode)
+        ask(episode, AGAIN)
+        return 7
+
+    def fail(episode):
+        score(episode)
+        raise RuntimeError
+
+    lines = [completion("1"), completion("1")]
+    assert played(score, *lines, reward_shape=shape)[0].rewards == sent
+    floored = played(fail, *lines, reward_shape=shape, failure_policy="agent=floor:7")[0]
+    assert floored.rewards == sent
+
+
+def test_a_rollout_keeps_its_identity_from_one_deployment_to_the_next():
+    # Records hold these: another hash for the same request would answer a repeat with a conflict.
+    rollout = make_rollout(instance={"b": [1, 2.5], "a": "ä"})
+    assert rollout.group == "5365cd93aa9a9f3e"
+    assert rollout.fingerprint == "04ea5331d7b1973cf608ec90726d5fe8dde530d0e9beb55fbd2f9808c07f0dff"
+
+
+def test_the_part_of_a_request_that_is_out_of_range_is_named():
+    with pytest.raises(ContractViolation) as caught:
+        make_rollout(instance={"x": float("inf")})
+    assert caught.value.detail == "The instance holds a number that is out of range."
+    rollout = make_rollout()
+    rollout.request.inference_params = InferenceParams(temperature=float("inf"))
+    with pytest.raises(ContractViolation) as caught:
+        type(rollout).of(rollout.request, rollout.destination)
+    assert caught.value.detail == "The request holds a number that is out of range."
+
+
+# --- what the user is told --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        (
+            lambda e: 1.0,
+            (
+                "Agent agents.mine:run returned without sampling; a job that receives no sampling "
+                "request fails. Call episode.sample or episode.converse."
+            ),
+        ),
+        (
+            lambda e: ask(e) and "good",
+            "Agent agents.mine:run returned a reward of type str; return a finite float.",
+        ),
+        (
+            lambda e: ask(e) and [1.0, 2.0],
+            (
+                "Agent agents.mine:run returned 2 rewards for 1 turns; "
+                "return one per turn, or a single number."
+            ),
+        ),
+        (
+            lambda e: ask(e) and Outcome(1, output={1, 2}),
+            "Agent agents.mine:run returned an output that cannot be written as JSON (TypeError).",
+        ),
+        (
+            lambda e: ask(e) and Outcome(1, output=float("nan")),
+            "Agent agents.mine:run returned an output that cannot be written as JSON (ValueError).",
+        ),
+        (
+            lambda e: ask(e) and Outcome(1, output="\ud800"),
+            (
+                "Agent agents.mine:run returned an output that cannot be written as JSON "
+                "(UnicodeEncodeError)."
+            ),
+        ),
+    ],
+)
+def test_an_agent_that_answers_wrongly_is_told_what_to_return(function, told):
+    assert played(function, completion("1"))[0].error["detail"] == told
+
+
+def test_an_agent_that_raises_is_shown_the_innermost_line():
+    def deeper():
+        raise LookupError("secret")
+
+    def agent(episode):
+        return deeper()
+
+    line = deeper.__code__.co_firstlineno + 1
+    assert played(agent)[0].error["detail"] == (
+        f"Agent agents.mine:run raised LookupError at test_ending.py:{line}. The message is in no "
+        "log; rehearse the rollout locally to see it."
+    )
+
+
+def test_an_agent_that_is_late_is_told_so_and_gets_no_more_time():
+    def slow(episode):
+        time.sleep(0.2)
+        return 1.0
+
+    detail = played(slow, deadline=time.time() - 10)[0].error["detail"]
+    assert detail == "The agent had not answered when its time was over."
+
+
+def test_an_agent_that_hangs_does_not_hold_the_process():
+    def agent(episode):
+        thread = threading.current_thread()
+        return Outcome(ask(episode), output=[thread.name, thread.daemon])
+
+    assert played(agent, completion("1"))[0].output == ["agent", True]
+
+
+def wrapped_as_cause(episode):
+    try:
+        ask(episode)
+    except SampleFailed as error:
+        raise ValueError from error
+
+
+def wrapped_as_context(episode):
+    try:
+        ask(episode)
+    except SampleFailed:
+        raise ValueError  # noqa: B904 - frameworks do this
+
+
+def wrapped_in_a_group_in_a_cause(episode):
+    try:
+        ask(episode)
+    except SampleFailed as error:
+        raise ValueError from ExceptionGroup("tasks", [KeyError(), error])
+
+
+def wrapped_as_the_cause_of_a_group(episode):
+    try:
+        ask(episode)
+    except SampleFailed as error:
+        raise ExceptionGroup("tasks", [KeyError()]) from error
+
+
+def wrapped_in_a_circle(episode):
+    try:
+        ask(episode)
+    except SampleFailed as error:
+        first, second = ValueError(), KeyError()
+        first.__cause__, second.__cause__ = second, first
+        second.__context__ = error
+        raise first  # noqa: B904 - its cause is set
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        wrapped_as_cause,
+        wrapped_as_context,
+        wrapped_in_a_group_in_a_cause,
+        wrapped_as_the_cause_of_a_group,
+        wrapped_in_a_circle,
+    ],
+)
+def test_a_failure_that_a_framework_wrapped_keeps_its_boundary(function):
+    ending = played(function, SampleFailed("gone", captured="unknown"))[0]
+    assert (ending.error["boundary"], ending.error["detail"]) == ("policy", "gone")
+    assert ending.uncertain == 1
+
+
+def test_an_agents_exceptions_in_a_circle_are_still_the_agents():
+    def agent(episode):
+        first, second = ValueError(), KeyError()
+        first.__cause__, second.__cause__ = second, first
+        raise first
+
+    assert played(agent)[0].error["type"] == "urn:rollout:problem:agent-raised"
+
+
+# --- the report -------------------------------------------------------------------------------------
+
+
+def test_the_effects_of_a_rollout_are_told_apart_by_name():
+    # A durable execution finds its records by these, also across a deployment.
+    steps = NamedSteps()
+    played(ask, completion("1"), steps=steps)
+    assert steps.names == ["scored", "complete", "reward", "reported"]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "delivery", "detail"),
+    [
+        (ReportRefused("409 it is sealed"), "refused", "409 it is sealed"),
+        (ReportUndelivered("500", retry_after=0), "pending", "500"),
+    ],
+)
+def test_why_a_report_was_not_delivered_is_remembered(refusal, delivery, detail):
+    ending, returned, said = played(ask, completion("1"), told=Told(refusal))
+    assert (returned.delivery, returned.detail) == (delivery, detail)
+    assert said[-1] == ("reported", ending, delivery, detail)
+
+
+# --- replays ----------------------------------------------------------------------------------------
+
+
+def test_a_replay_gets_a_moment_to_tell_what_happened_though_its_time_is_over():
+    def agent(episode):
+        time.sleep(0.1)
+        return ask(episode)
+
+    ending = played(agent, steps=ReplayedSteps(recorded()), deadline=time.time() - 60)[0]
+    assert (ending.status, ending.rewards, ending.uncertain) == ("ready", [1.0], 0)
+
+
+def test_a_replay_that_ends_before_its_records_do_is_a_mismatch():
+    ending = played(ask, steps=ReplayedSteps(recorded(), recorded()))[0]
+    assert ending.error["detail"] == (
+        "Agent agents.mine:run ended after turn 1, though more turns or steps were recorded when it "
+        "ran before. Between its episode's calls an agent must be deterministic; otherwise mark it "
+        "@agent(replay=False)."
+    )
+    assert ending.status == "failed"
+
+
+def test_a_replay_that_fails_before_its_first_turn_may_not_be_played_again():
+    ending = played(lambda e: 1 / 0, steps=ReplayedSteps(recorded()))[0]
+    assert (ending.turns, ending.uncertain, ending.untouched) == (0, 1, False)
+
+
+def test_a_rollout_whose_player_died_fails_and_may_not_be_played_again():
+    error = Abandoned("The execution was stopped.")
+    ending, _, said = played(ask, steps=AbandonedSteps(error))
+    assert ending == Ending("failed", None, error=error.document(), uncertain=1)
+    assert said == [("scored", ending), "failed", ("reported", ending, "delivered", "")]
+    assert abandoned() == Ending(
+        "failed",
+        None,
+        error=Abandoned(
+            "The process that played this rollout died after it had begun to sample; a second play "
+            "would mix two attempts in one trajectory."
+        ).document(),
+        uncertain=1,
+    )

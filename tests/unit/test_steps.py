@@ -1,0 +1,99 @@
+"""Steps inside a request; those of a durable execution are held to theirs by the integration tests."""
+
+from __future__ import annotations
+
+import pytest
+
+from rollout.errors import ReportRefused, ReportUndelivered
+from rollout.steps import InlineSteps, Sampled
+
+
+def undelivered(retry_after=0):
+    return ReportUndelivered("500", retry_after=retry_after)
+
+
+def reported(clock, answers, *, patience):
+    """Report to a trainer that answers in order; the times at which it heard of it."""
+    heard = []
+
+    def send():
+        heard.append(round(clock.now - 1_000.0, 3))
+        answer = answers.pop(0)
+        if answer is not None:
+            raise answer
+
+    steps = InlineSteps(lambda: None, 1_000.0 + patience)
+    try:
+        steps.report("complete", send)
+    except ReportUndelivered:
+        heard.append("gave up")
+    return heard
+
+
+def test_the_first_turn_alone_is_announced_and_before_it_is_sampled():
+    told = []
+    steps = InlineSteps(lambda: told.append("sampling"), 0)
+    for index in range(3):
+        sampled = steps.turn(index, b"", lambda: told.append("sampled") or b"reply")
+        assert sampled.data == b"reply"
+    assert told == ["sampling", "sampled", "sampled", "sampled"]
+
+
+def test_a_turn_that_could_not_be_announced_is_not_sampled_and_is_announced_again():
+    tries = []
+
+    def announce():
+        tries.append(1)
+        if len(tries) == 1:
+            raise ConnectionError
+
+    steps = InlineSteps(announce, 0)
+    with pytest.raises(ConnectionError):
+        steps.turn(0, b"", lambda: pytest.fail("sampled a turn nobody knows of"))
+    steps.turn(0, b"", lambda: b"")
+    assert len(tries) == 2
+
+
+def test_a_turn_tells_how_long_the_policy_took(clock):
+    steps = InlineSteps(lambda: clock.sleep(5), 0)
+    assert steps.turn(0, b"", lambda: clock.sleep(2) or b"reply") == Sampled(b"reply", 2.0)
+
+
+def test_inline_nothing_is_ever_replayed_and_every_effect_is_made_at_once():
+    steps = InlineSteps(lambda: None, 0)
+    assert steps.replaying() is False
+    assert steps.play(lambda: {"turns": 1}) == {"turns": 1}
+    assert steps.step("write", lambda: 7, again=False) == 7
+    assert steps.remember("scored", lambda: 8) == 8
+
+
+def test_a_report_that_gets_through_is_sent_once(clock):
+    assert reported(clock, [None], patience=0) == [0]
+    assert clock.slept == []
+
+
+def test_a_report_is_repeated_at_growing_distances_up_to_two_seconds(clock):
+    heard = reported(clock, [undelivered() for _ in range(6)] + [None], patience=60)
+    assert heard == [0, 0.2, 0.6, 1.4, 3.0, 5.0, 7.0]
+    assert clock.shortest == 0
+
+
+def test_the_trainers_retry_after_is_kept_where_it_is_longer(clock):
+    assert reported(clock, [undelivered(3), undelivered(1), None], patience=60) == [0, 3, 4]
+    clock.now = 1_000.0
+    assert reported(clock, [undelivered(None), None], patience=60) == [0, 0.2]
+
+
+def test_a_repeat_that_would_come_too_late_is_not_waited_for(clock):
+    assert reported(clock, [undelivered(3)], patience=3) == [0, "gave up"]
+    assert clock.slept == []
+    assert reported(clock, [undelivered(3), None], patience=3.001) == [0, 3]
+
+
+def test_a_final_no_is_not_repeated(clock):
+    def refuse():
+        raise ReportRefused("409")
+
+    with pytest.raises(ReportRefused):
+        InlineSteps(lambda: None, 2_000.0).report("complete", refuse)
+    assert clock.slept == []
