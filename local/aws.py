@@ -66,7 +66,8 @@ def let_go(region: str, table: str, job_arn: str, trajectory_id: str, bucket: st
     if row is None or "content" not in row.attrs:
         return
     objects = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[bucket].keys
-    kept = objects.pop(row.attrs["content"].value, None)
-    if kept is not None:
+    name = row.attrs["content"].value
+    if name in objects:
+        kept = objects.pop(name)
         kept.dispose()
         FakeKey.instances_tracked.remove(kept)

@@ -275,7 +275,9 @@ class JobRuntimeSimulator:
         completion = said if "choices" in said else complete(asked, said)
         if trajectory.state != "open":  # sealed while the model was thinking
             raise ServiceError("ValidationException", f"The trajectory is {trajectory.state}.")
-        trajectory.turns.append(CapturedTurn(body, completion, dict(request.headers), time.time(), took))
+        trajectory.turns.append(
+            CapturedTurn(body, completion, dict(request.headers), time.time(), took)
+        )
         self._note(trajectory)
         if operation == "Sample":
             return JSONResponse(completion)

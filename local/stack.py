@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import uuid
 from collections.abc import Mapping
@@ -196,6 +198,23 @@ class LocalStack:
             },
             "inference_params": dict(params or _PARAMS),
         }
+
+    def stored(self, job_arn: str, trajectory_id: str) -> dict[str, Any] | None:
+        """The trajectory as the stack's own records keep it; None where they keep none."""
+        from rollout import clients
+        from rollout.errors import NotFound
+        from rollout.records import Records
+        from rollout.settings import settings
+
+        try:
+            row = Records(settings()).get(job_arn, trajectory_id).row
+        except NotFound:
+            return None
+        if "content" not in row:
+            return None
+        s3 = clients.client("s3", settings().region, read_timeout=20, attempts=4)
+        kept = s3.get_object(Bucket=self.bucket, Key=row["content"])["Body"].read()
+        return json.loads(gzip.decompress(kept))
 
     def forget(self, job_arn: str, trajectory_id: str) -> None:
         """Let go of a rollout that has ended, so that memory does not grow with their number."""

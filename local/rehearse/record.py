@@ -44,6 +44,11 @@ class Manifest(_Strict):
     faults: str = ""
     rollout_timeout: float = Field(description="Seconds, of the job")
     started_at: str = Field(description="ISO 8601, UTC")
+    chosen: Literal["all", "first", "sample"] = Field(
+        default="all", description="Which rows: all, the first, or a sample drawn with the seed"
+    )
+    model: str = Field(default="", description="Model that the policy's server was asked for")
+    url: str = Field(default="", description="The deployed stack, where door is url")
 
 
 class TurnRecord(_Strict):
