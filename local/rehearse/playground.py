@@ -44,8 +44,11 @@ def local(
     stacks: list[LocalStack] = []
     graves = scratch / "graves"
     plan = AtRandom(faults.kill, manifest.seed)
-    invoke = forked(graves, lambda: stacks[0].environ(), plan)  # noqa: PLW0108 - filled below
-        if faults.kill else None
+
+    def environ() -> dict[str, str]:
+        return stacks[0].environ()
+
+    invoke = forked(graves, environ, plan) if faults.kill else None
     stack = LocalStack(
         policy.sample,
         agent=manifest.agent,
