@@ -68,6 +68,7 @@ def let_go(region: str, table: str, job_arn: str, trajectory_id: str, bucket: st
     objects = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[bucket].keys
     name = row.attrs["content"].value
     if name in objects:
-        kept = objects.pop(name)
+        kept = objects[name]
+        objects.pop(name)
         kept.dispose()
         FakeKey.instances_tracked.remove(kept)

@@ -162,7 +162,6 @@ def _rehearse(options: argparse.Namespace, console: Console) -> int:
             ):
                 append_rollout(plan.run, record)
                 live.add(record)
-            stopped = stop.is_set()
     except ValueError as error:
         return refuse(console, error)
     except Unreachable as error:
@@ -173,7 +172,7 @@ def _rehearse(options: argparse.Namespace, console: Console) -> int:
     console.print(
         f"{live.ended} rollouts in this process, {live.rate:.1f} a second", highlight=False
     )
-    if stopped:
+    if live.ended + len(done) < total:
         return _go_on(plan.run, console, _INTERRUPTED)
     return finish(plan, console)
 
