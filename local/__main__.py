@@ -8,10 +8,10 @@ import sys
 from rich.console import Console
 
 from local import deploy, new_agent, run
-from local.rehearse import command as rehearse
+from local.rehearse import command, probing, review
 
 # Each registers its commands; a command takes the parsed options and a console, returns the exit code.
-_COMMANDS = (run, rehearse, new_agent, deploy)
+_COMMANDS = (run, command, probing, review, new_agent, deploy)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -25,7 +25,9 @@ from local.rehearse.playground import deployed, local
 from local.rehearse.progress import Live
 from local.rehearse.record import Door as DoorName
 from local.rehearse.record import Manifest, append_rollout, read_rollouts
+from local.rehearse.report import write_report
 from local.rehearse.resume import begin
+from local.rehearse.show import show
 from local.rehearse.survival import survival_of
 from local.rehearse.target import Target
 from rollout.agent import load_agent
@@ -178,14 +180,17 @@ def _rehearse(options: argparse.Namespace, console: Console) -> int:
 
 
 def finish(plan: Plan, console: Console) -> int:
-    """Sum a finished run up; the exit code."""
+    """Judge a finished run, write its report, and say whether it survived its faults; the exit code."""
+    verdict, report = write_report(plan.run)
+    show(verdict, console)
+    console.print(f"\nReport: {report}", highlight=False, soft_wrap=True)
     survived = True
     if plan.manifest.faults:
         survival = survival_of(read_rollouts(plan.run))
         survived = survival.clean
         for line in survival.lines():
             console.print(line, highlight=False)
-    return 0 if survived else 1
+    return 0 if survived and verdict.level != "not ready" else 1
 
 
 def plan_of(options: argparse.Namespace) -> Plan:

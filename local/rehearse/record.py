@@ -49,6 +49,9 @@ class Manifest(_Strict):
     )
     model: str = Field(default="", description="Model that the policy's server was asked for")
     url: str = Field(default="", description="The deployed stack, where door is url")
+    rescored_from: str | None = Field(
+        default=None, description="Directory of the run whose replies were scored again"
+    )
 
 
 class TurnRecord(_Strict):
@@ -106,9 +109,12 @@ def read_manifest(run: Path) -> Manifest:
         ValueError: there is none, or it is of another schema.
     """
     try:
-        return Manifest.model_validate_json((run / MANIFEST).read_bytes())
+        manifest = Manifest.model_validate_json((run / MANIFEST).read_bytes())
     except OSError as error:
         raise ValueError(f"{run} is no rehearsal: {error.strerror} ({MANIFEST})") from None
+    if manifest.schema_ != SCHEMA:
+        raise ValueError(f"{run} is of schema {manifest.schema_}; this program reads {SCHEMA}")
+    return manifest
 
 
 def write_manifest(run: Path, manifest: Manifest) -> None:

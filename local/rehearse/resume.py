@@ -15,7 +15,7 @@ from local.rehearse.record import (
 )
 
 # What may differ between the process that began a run and one that goes on.
-_OWN = {"name", "started_at"}
+_OWN = {"name", "started_at", "rescored_from"}
 _BLOCK = 1 << 16
 
 

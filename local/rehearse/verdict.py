@@ -1,0 +1,123 @@
+"""A verdict on a run, as ``rollout report --json`` prints it. docs/readiness.md explains each field."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Level = Literal["ready", "doubtful", "not ready"]
+Severity = Literal["not ready", "doubtful", "note"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Finding(_Strict):
+    """One thing that was measured and is not as it should be, or should be known."""
+
+    code: str = Field(description="Stable; programs may match on it")
+    severity: Severity
+    measured: float | None = Field(description="The number it rests on")
+    threshold: float | None = Field(description="The number it passed")
+    says: str
+    do: str = Field(description="What to do about it")
+
+
+class Estimate(_Strict):
+    """A mean and its 95 % confidence interval over groups; null where nothing counts."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class Spread(_Strict):
+    """How a quantity is spread over rollouts (or turns)."""
+
+    mean: float
+    median: float
+    p95: float
+    max: float
+
+
+class Passes(_Strict):
+    """Whether one, or all, of k rollouts of a problem pass."""
+
+    k: int
+    groups: int = Field(description="Groups with at least k rollouts, which alone count")
+    pass_at_k: Estimate
+    pass_hat_k: Estimate
+
+
+class Failure(_Strict):
+    """Failed rollouts of one kind."""
+
+    boundary: str
+    title: str
+    rollouts: int
+
+
+class Numbers(_Strict):
+    """What was measured."""
+
+    rollouts: int
+    expected: int
+    failed: int
+    failures: list[Failure]
+    groups: int
+    groups_compared: int = Field(description="Groups with at least two rewards")
+    groups_without_spread: Estimate = Field(description="Share of those whose rewards are equal")
+    reward: Estimate
+    reward_deviation: float | None
+    reward_deviation_within_groups: float | None
+    reward_lowest: float | None
+    reward_highest: float | None
+    pass_mark: float
+    passes: list[Passes]
+    turns: Spread | None
+    completion_tokens: Spread | None
+    prompt_tokens: Spread | None
+    seconds: Spread | None
+    turn_seconds: Spread | None
+    tool_calls: int
+    most_tool_calls: int
+    tool_errors: int
+    truncated: int
+    text_tool_calls: int
+    unsampled: int
+    miscounted: int
+    unrewarded: int | None = Field(description="null where the run kept no reports")
+    without_usage: int
+
+
+class Load(_Strict):
+    """What one training step asks for, and the settings it needs."""
+
+    batch_size: int
+    group_size: int
+    rollouts_per_step: int
+    concurrency: int = Field(description="rollout_max_concurrency of a job")
+    jobs: int
+    in_flight: int = Field(description="Rollouts of all jobs at once, at most")
+    step_seconds_at_least: float | None
+    step_seconds_at_most: float | None
+    completion_tokens_per_step: float | None
+    prompt_tokens_per_step: float | None
+    completion_tokens_per_second: float | None
+    door: Literal["inline", "durable"]
+    parameters: dict[str, int] = Field(description="Parameters of template.yaml")
+
+
+class Verdict(_Strict):
+    """Whether a run's agent, reward and environment are ready to train with."""
+
+    schema_: int = Field(default=1, serialization_alias="schema")
+    run: str
+    agent: str
+    policy: str
+    level: Level
+    findings: list[Finding]
+    numbers: Numbers
+    load: Load
