@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
+import boto3
 from moto.moto_api import recorder
 
 from local.aws import Aws, let_go
@@ -132,6 +133,7 @@ class LocalStack:
         os.environ.update(self.environ())
         self._open.callback(self._restore)
         _forget()
+        _as_who(os.environ["AWS_ACCESS_KEY_ID"])
         if self._state:
             self.table, self.bucket = "rollouts", "trajectories"
             os.environ.update(self.environ())
@@ -241,6 +243,14 @@ class LocalStack:
 
 def _handler(door: str) -> Handler:
     return environment_of(HANDLERS / f"{door}.py")()
+
+
+def _as_who(key: str) -> None:
+    """Drop boto3's session if it has the credentials of a stack before; a session is slow to warm."""
+    session: Any = boto3.DEFAULT_SESSION
+    known = session and session.get_credentials()
+    if session is not None and (known is None or known.access_key != key):
+        boto3.setup_default_session()
 
 
 def _forget() -> None:
