@@ -69,7 +69,7 @@ def _broken(n: Numbers) -> Iterator[Finding]:
             severity="not ready" if share > THRESHOLDS.failed else "doubtful",
             measured=share,
             threshold=THRESHOLDS.failed,
-            says=f"{n.failed} of {n.rollouts} rollouts failed, most of them at the boundary "
+            says=f"{n.failed:,} of {n.rollouts:,} rollouts failed, most of them at the boundary "
             f"{worst.boundary}: {worst.title}.",
             do="Open them in the report and mend the cause; one failed rollout can end a job.",
         )
@@ -79,7 +79,7 @@ def _broken(n: Numbers) -> Iterator[Finding]:
             severity="not ready",
             measured=n.unsampled / n.rollouts,
             threshold=0,
-            says=f"{n.unsampled} rollouts made no sampling request.",
+            says=f"{n.unsampled:,} rollouts made no sampling request.",
             do='Let the agent sample before it decides; a job fails with "No sampling requests were '
             'received".',
         )
@@ -89,7 +89,7 @@ def _broken(n: Numbers) -> Iterator[Finding]:
             severity="not ready",
             measured=n.unrewarded / n.rollouts,
             threshold=0,
-            says=f"{n.unrewarded} rollouts ended ready, but the trainer took no reward for them.",
+            says=f"{n.unrewarded:,} rollouts ended ready, but the trainer took no reward for them.",
             do="Look at their reports; a job fails when a reward does not come in time.",
         )
     if n.miscounted:
@@ -98,7 +98,7 @@ def _broken(n: Numbers) -> Iterator[Finding]:
             severity="doubtful",
             measured=n.miscounted / n.rollouts,
             threshold=0,
-            says=f"In {n.miscounted} rollouts the runtime captured other turns than the agent saw.",
+            says=f"In {n.miscounted:,} rollouts the runtime captured other turns than the agent saw.",
             do="A reply was lost on its way or sampled twice; look at the policy's errors.",
         )
 
@@ -204,7 +204,7 @@ def _habits(n: Numbers) -> Iterator[Finding]:
             severity="doubtful",
             measured=n.tool_errors / n.tool_calls,
             threshold=THRESHOLDS.tool_errors,
-            says=f"{n.tool_errors} of {n.tool_calls} tool calls came to an error.",
+            says=f"{n.tool_errors:,} of {n.tool_calls:,} tool calls came to an error.",
             do="Read what the model tried; mend the tools' descriptions and arguments.",
         )
 
@@ -235,7 +235,7 @@ def _weak(n: Numbers, manifest: Manifest) -> Iterator[Finding]:
             severity="doubtful",
             measured=n.rollouts,
             threshold=n.expected,
-            says=f"{n.rollouts} of {n.expected} rollouts were played.",
+            says=f"{n.rollouts:,} of {n.expected:,} rollouts were played.",
             do="Start the same rehearsal again; it goes on where it stopped.",
         )
     if n.groups < THRESHOLDS.few_groups:
@@ -253,11 +253,11 @@ def _weak(n: Numbers, manifest: Manifest) -> Iterator[Finding]:
             severity="note",
             measured=n.without_usage / n.rollouts,
             threshold=0,
-            says=f"In {n.without_usage} rollouts the policy did not count its tokens; they are left out "
-            "of the token figures.",
+            says=f"In {n.without_usage:,} rollouts the policy counted no tokens; they are left out of "
+            "the token figures.",
             do="Use a server that returns usage.",
         )
-    if manifest.policy.partition(":")[0] in ("scripted", "probe"):
+    if manifest.policy.startswith(("scripted", "probe:")):
         yield Finding(
             code="scripted-policy",
             severity="note",
@@ -265,4 +265,13 @@ def _weak(n: Numbers, manifest: Manifest) -> Iterator[Finding]:
             threshold=None,
             says=f"The policy was {manifest.policy}: rewards, turns and times are the script's.",
             do="Rehearse with the model you will train before you trust the spread.",
+        )
+    if manifest.faults:
+        yield Finding(
+            code="faults-played",
+            severity="note",
+            measured=None,
+            threshold=None,
+            says=f"Faults were played on purpose ({manifest.faults}): failures and times are theirs too.",
+            do="Judge the reward by a run without faults.",
         )

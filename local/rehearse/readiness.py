@@ -142,6 +142,7 @@ def numbers_of(counted: Tally, manifest: Manifest, seed: int = 0) -> Numbers:
         completion_tokens=_spread(counted.completion_tokens),
         prompt_tokens=_spread(counted.prompt_tokens),
         seconds=_spread(counted.seconds),
+        rollout_timeout=manifest.rollout_timeout,
         turn_seconds=_spread(counted.turn_seconds),
         tool_calls=counted.tool_calls,
         most_tool_calls=counted.most_tool_calls,

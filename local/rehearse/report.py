@@ -22,7 +22,7 @@ import numpy as np
 
 from local.rehearse.readiness import verdict_of
 from local.rehearse.record import ROLLOUTS, RolloutRecord, read_manifest, read_rollouts
-from local.rehearse.show import estimate, figures, load_lines, share
+from local.rehearse.show import estimate, figures, load_lines, spread
 from local.rehearse.tally import Tally, calls_in_text, tally
 from local.rehearse.verdict import Numbers, Verdict
 
@@ -33,6 +33,7 @@ _LONGEST_TEXT = 50_000
 _LONGEST_LINE = 140
 _BINS = 20
 
+_SCRIPTS = ("dom", "charts", "transcript", "browse")  # each may use those before it
 _PAGE = Path(__file__).parent / "page"
 _UPLOT = Path(__file__).resolve().parents[2] / "functions/console/static/uplot"
 
@@ -56,7 +57,10 @@ def write_report(
     verdict = verdict_of(counted, manifest, run=run, **judging)
     blocks = _Blocks(run, _chosen(counted))
     styles = f"{(_UPLOT / 'uPlot.min.css').read_text()}\n{(_PAGE / 'report.css').read_text()}"
-    scripts = [(_UPLOT / "uPlot.iife.min.js").read_text(), (_PAGE / "report.js").read_text()]
+    scripts = [
+        f"/*\n{(_UPLOT / 'LICENSE').read_text()}*/\n{(_UPLOT / 'uPlot.iife.min.js').read_text()}",
+        *((_PAGE / f"{name}.js").read_text() for name in _SCRIPTS),
+    ]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_PAGE),
         autoescape=True,
@@ -70,6 +74,7 @@ def write_report(
         measured=list(figures(verdict.numbers)),
         load=list(load_lines(verdict)),
         reward=estimate(verdict.numbers.reward),
+        spread=spread,
         key=list(_key(verdict.numbers)),
         policy=_policy(styles, scripts),
         styles=styles,
@@ -100,7 +105,7 @@ def _key(n: Numbers) -> Iterator[tuple[str, str, str]]:
     if n.turns and n.seconds:
         yield "turns", f"{n.turns.median:g}", f"median; most {n.turns.max:g}"
         yield "seconds, p95", f"{n.seconds.p95:.3g}", f"most {n.seconds.max:.3g}"
-    yield "failed", *split(share(n.failed, n.rollouts))
+    yield "failed", f"{n.failed / max(1, n.rollouts):.1%}", f"{n.failed:,} of {n.rollouts:,}"
 
 
 def _policy(styles: str, scripts: list[str]) -> str:
@@ -174,10 +179,17 @@ def _entry(record: RolloutRecord, block: int, place: int) -> list[Any]:
         record.truncated,
         calls_in_text(record) > 0,
         record.sampled == 0,
-        json.dumps(record.instance, ensure_ascii=False)[:_LONGEST_LINE],
+        _line(record.instance),
         block,
         place,
     ]
+
+
+def _line(instance: dict[str, Any]) -> str:
+    """What tells a problem apart in a list: its first text, or all of it."""
+    texts = (value for value in instance.values() if isinstance(value, str))
+    line = next(texts, None) or json.dumps(instance, ensure_ascii=False)
+    return line[:_LONGEST_LINE]
 
 
 def _transcript(record: RolloutRecord) -> Any:

@@ -12,11 +12,10 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
+from local.rehearse.moves import Divergence, Moves
 from local.rehearse.record import (
     Manifest,
     RolloutRecord,
@@ -25,7 +24,6 @@ from local.rehearse.record import (
     read_rollouts,
     write_manifest,
 )
-from local.rehearse.tally import Group
 from rollout.agent import Agent
 from rollout.contract import InferenceParams, RolloutMetadata, RolloutRequest
 from rollout.errors import SampleFailed
@@ -39,20 +37,6 @@ DIVERGED = "urn:rollout:problem:diverged"
 _KEPT = frozenset({"policy", "deadline", "tool", "platform", "trainer", "caller"})
 _DUMMIES = {"ROLLOUT_TABLE": "-", "ROLLOUT_BUCKET": "-", "ROLLOUT_ACCOUNT_ID": "-"}
 _SECONDS = 600.0
-_TOP = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Divergence:
-    """Where an agent went another way.
-
-    Args:
-        turn: number of the first turn that differs, from 1.
-        why: what differs.
-    """
-
-    turn: int
-    why: str
 
 
 class RecordedPolicy:
@@ -84,13 +68,17 @@ class RecordedPolicy:
         choice = {"index": 0, "message": turn.message, "finish_reason": turn.finish_reason}
         return json.dumps({"choices": [choice], "usage": turn.usage}).encode()
 
-    def divergence(self) -> Divergence | None:
-        """Where the agent went another way, once it has ended; None if it did not."""
+    def divergence(self, error: dict[str, str] | None) -> Divergence | None:
+        """Where the agent went another way, once it has ended; None if it did not.
+
+        Args:
+            error: what it ended with.
+        """
         if self._diverged is None and self._next < len(self._turns):
-            return Divergence(
-                self._next + 1,
-                f"the agent ended after turn {self._next} of {len(self._turns)}",
-            )
+            why = f"the agent ended after turn {self._next} of {len(self._turns)}"
+            if error:
+                why += f" ({error['title']}: {error['detail']})"
+            return Divergence(self._next + 1, why)
         return self._diverged
 
     def _differs(self, request: dict[str, Any]) -> Divergence | None:
@@ -115,106 +103,6 @@ class RecordedPolicy:
         if changed:
             return Divergence(number, f"the request's {', '.join(changed)} differ")
         return None
-
-
-@dataclass(slots=True)
-class Pair:
-    """A group before and after."""
-
-    before: Group = field(default_factory=Group)
-    after: Group = field(default_factory=Group)
-    moved: int = 0
-
-    def document(self, number: int) -> dict[str, Any]:
-        """As JSON."""
-        return {
-            "group": number,
-            "before": _side(self.before),
-            "after": _side(self.after),
-            "moved": self.moved,
-        }
-
-
-@dataclass(slots=True)
-class Moves:
-    """What a new score changed; no transcripts are kept."""
-
-    run: str
-    out: str
-    agent: str
-    rollouts: int = 0
-    moved: int = 0
-    kept: int = 0
-    broken: int = 0
-    diverged: int = 0
-    divergences: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    top: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    pairs: dict[int, Pair] = field(default_factory=dict[int, Pair])
-
-    def add(self, old: RolloutRecord, new: RolloutRecord, found: Divergence | None) -> None:
-        """Count one rollout."""
-        pair = self.pairs.setdefault(old.group, Pair())
-        self.rollouts += 1
-        for side, record in ((pair.before, old), (pair.after, new)):
-            side.played += 1
-            if record.reward is not None:
-                side.rewards.append(record.reward)
-        if found is not None:
-            self.diverged += 1
-            if len(self.divergences) < _TOP:
-                self.divergences.append({"trajectory_id": old.trajectory_id, **asdict(found)})
-            return
-        self.broken += new.status == "failed" and old.status == "ready"
-        if old.reward != new.reward:
-            self.moved += 1
-            pair.moved += 1
-            self._note(old, new)
-
-    def _note(self, old: RolloutRecord, new: RolloutRecord) -> None:
-        self.top.append(
-            {
-                "trajectory_id": old.trajectory_id,
-                "group": old.group,
-                "before": old.reward,
-                "after": new.reward,
-            }
-        )
-        self.top.sort(key=_far)
-        del self.top[_TOP:]
-
-    def document(self) -> dict[str, Any]:
-        """Everything as JSON, group by group."""
-        before = [reward for pair in self.pairs.values() for reward in pair.before.rewards]
-        after = [reward for pair in self.pairs.values() for reward in pair.after.rewards]
-        return {
-            "schema": 1,
-            "run": self.run,
-            "out": self.out,
-            "agent": self.agent,
-            "rollouts": self.rollouts,
-            "moved": self.moved,
-            "kept": self.kept,
-            "broken": self.broken,
-            "diverged": self.diverged,
-            "divergences": self.divergences,
-            "mean_before": fmean(before) if before else None,
-            "mean_after": fmean(after) if after else None,
-            "groups_without_spread_before": sum(p.before.flat for p in self.pairs.values()),
-            "groups_without_spread_after": sum(p.after.flat for p in self.pairs.values()),
-            "top_moves": self.top,
-            "groups": [self.pairs[number].document(number) for number in sorted(self.pairs)],
-        }
-
-
-def _side(group: Group) -> dict[str, Any]:
-    return {"mean": group.mean, "deviation": group.deviation, "flat": group.flat}
-
-
-def _far(move: dict[str, Any]) -> float:
-    """The farthest move first; from or to no reward is farther than any."""
-    if move["before"] is None or move["after"] is None:
-        return float("-inf")
-    return -abs(move["after"] - move["before"])
 
 
 def rescore(run: Path, agent: Agent, out: Path, moves: Moves) -> Iterator[RolloutRecord]:
@@ -260,7 +148,7 @@ def _again(
         return record, None
     policy = RecordedPolicy(record)
     ending = _replay(record, policy, agent, manifest, settings)
-    found = policy.divergence()
+    found = policy.divergence(ending.error)
     if found is not None:
         error = {
             "type": DIVERGED,

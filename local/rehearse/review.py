@@ -66,27 +66,59 @@ def judging(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _report(options: argparse.Namespace, console: Console) -> int:
+    try:
+        return conclude(
+            options.run,
+            console,
+            html=options.html,
+            as_json=options.json,
+            strict=options.strict,
+            **judging(options),
+        )
+    except (OSError, ValueError) as error:
+        return _wrong(error)
+
+
+def conclude(
+    run: Path,
+    console: Console,
+    *,
+    html: Path | None = None,
+    as_json: bool = False,
+    strict: bool = False,
+    **told: Any,
+) -> int:
+    """Judge a run, write its report and print the verdict; the exit code.
+
+    Args:
+        run: the run's directory.
+        console: for people.
+        html: the report; ``RUN/report.html`` if None.
+        as_json: print the verdict as one JSON document on stdout instead.
+        strict: whether doubtful is 1, too.
+        **told: from :func:`judging`.
+
+    Raises:
+        OSError, ValueError: the directory holds no run, or it cannot be read or written.
+    """
     from local.rehearse.report import write_report
     from local.rehearse.show import show
 
-    try:
-        verdict, path = write_report(options.run, options.html, **judging(options))
-    except (OSError, ValueError) as error:
-        return _wrong(error)
-    if options.json:
+    verdict, path = write_report(run, html, **told)
+    if as_json:
         sys.stdout.write(verdict.model_dump_json(by_alias=True, indent=2) + "\n")
     else:
         show(verdict, console)
         console.print(f"\nReport: {path}", highlight=False, soft_wrap=True)
-    bad = ("not ready", "doubtful") if options.strict else ("not ready",)
-    return int(verdict.level in bad)
+    return int(verdict.level in (("not ready", "doubtful") if strict else ("not ready",)))
 
 
 def _rescore(options: argparse.Namespace, console: Console) -> int:
+    from local.rehearse.moves import Moves
     from local.rehearse.record import read_manifest
-    from local.rehearse.rescore import Moves, rescore
+    from local.rehearse.rescore import rescore
     from rollout.agent import load_agent
-    from rollout.errors import AgentUnavailable
+    from rollout.errors import RolloutError
 
     run: Path = options.run
     out = options.out or run.with_name(f"{run.name}-rescored")
@@ -98,9 +130,7 @@ def _rescore(options: argparse.Namespace, console: Console) -> int:
         for count, _ in enumerate(rescore(run, agent, out, moves), 1):
             if count % 1_000 == 0:
                 sys.stderr.write(f"{count} of {total} rollouts\n")
-    except AgentUnavailable as error:
-        return _wrong(error)
-    except (OSError, ValueError) as error:
+    except (RolloutError, OSError, ValueError) as error:
         return _wrong(error)
     document = moves.document()
     if options.json:
@@ -123,7 +153,7 @@ def _export(options: argparse.Namespace, console: Console) -> int:
 
 def _show_moves(moved: dict[str, Any], console: Console) -> None:
     def say(text: str) -> None:
-        console.print(text, highlight=False)
+        console.print(text, highlight=False, soft_wrap=True)
 
     say(
         f"\n[bold]{moved['moved']} of {moved['rollouts']} rollouts moved[/]; mean reward "

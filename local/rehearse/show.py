@@ -71,7 +71,7 @@ def figures(n: Numbers) -> Iterator[tuple[str, str]]:
     yield "turns", spread(n.turns)
     yield "completion tokens", spread(n.completion_tokens)
     yield "prompt tokens", spread(n.prompt_tokens)
-    yield "seconds", spread(n.seconds)
+    yield "seconds", f"{spread(n.seconds)}; the job allows {n.rollout_timeout:g}"
     yield "seconds a turn", spread(n.turn_seconds)
     yield "failed", share(n.failed, n.rollouts)
     yield "without a sample", share(n.unsampled, n.rollouts)

@@ -168,11 +168,14 @@ def tool_calls(record: RolloutRecord) -> tuple[int, int]:
 
 def calls_in_text(record: RolloutRecord) -> int:
     """Tool calls that the policy wrote as plain text, read back as ``rollout.drift`` reads them."""
-    return sum(
-        len(text_calls(Reply(turn.message, "", {}, {}).text, _offered(turn.params)))
-        for turn in record.turns
-        if not turn.message.get("tool_calls")
-    )
+    found = 0
+    for turn in record.turns:
+        if turn.message.get("tool_calls"):
+            continue
+        names, text = _offered(turn.params), Reply(turn.message, "", {}, {}).text
+        if any(name in text for name in names):  # reading every text as Python would cost the most
+            found += len(text_calls(text, names))
+    return found
 
 
 def _offered(params: dict[str, Any]) -> set[str]:

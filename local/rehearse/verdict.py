@@ -80,6 +80,7 @@ class Numbers(_Strict):
     completion_tokens: Spread | None
     prompt_tokens: Spread | None
     seconds: Spread | None
+    rollout_timeout: float = Field(description="Seconds the job allows a rollout")
     turn_seconds: Spread | None
     tool_calls: int
     most_tool_calls: int

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import re
+import tracemalloc
 from base64 import b64decode
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from local.rehearse import report
+from local.rehearse.record import append_rollout, write_manifest
 from local.rehearse.report import write_report
 from rollout.rehearsal import calls
 from tests.conftest import ROOT
-from tests.rehearsed import failure, groups, played, record, turn, write
+from tests.rehearsed import failure, groups, manifest, played, record, turn, write
 
 HOSTILE = (
     "</script><script>window.broken = 1</script><img src=x onerror='window.broken = 2'>"
@@ -284,3 +287,24 @@ def test_a_histogram_counts_every_value():
             bars = report._histogram(values, whole=whole)
             assert sum(bars["counts"]) == len(values)
             assert len(bars["counts"]) <= 25
+
+
+def test_memory_is_bounded_by_a_block_not_by_the_run(tmp_path):
+    def size(count):
+        dice = random.Random(7)
+        records = (
+            record(n // 2, n % 2, float(n % 2), turns=[turn(dice.randbytes(100_000).hex())])
+            for n in range(count)
+        )
+        run = tmp_path / f"run-{count}"
+        write_manifest(run, manifest(rows=count // 2, group_size=2))
+        for each in records:
+            append_rollout(run, each)
+        tracemalloc.start()
+        write_report(run)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    size(4)  # what is imported and compiled once
+    assert size(80) < size(20) + 1_000_000  # sixty more rollouts of 200 KB each

@@ -156,6 +156,7 @@ def test_what_a_run_cannot_tell_is_said(tmp_path):
     assert "scripted-policy" in found(
         write(tmp_path / "probe", groups(*SOUND), policy="probe:poor")
     )
+    assert "faults-played" in found(write(tmp_path / "faults", groups(*SOUND), faults="storm"))
     write_manifest(tmp_path / "empty", manifest())
     assert list(found(tmp_path / "empty")) == ["nothing-played"]
 
@@ -285,14 +286,18 @@ def test_the_documents_fields_stay_what_they_are():
         "completion_tokens", "expected", "failed", "failures", "groups", "groups_compared",
         "groups_without_spread", "miscounted", "most_tool_calls", "pass_mark", "passes",
         "prompt_tokens", "reward", "reward_deviation", "reward_deviation_within_groups",
-        "reward_highest", "reward_lowest", "rollouts", "seconds", "text_tool_calls", "tool_calls",
+        "reward_highest", "reward_lowest", "rollout_timeout", "rollouts", "seconds", "text_tool_calls", "tool_calls",
         "tool_errors", "truncated", "turn_seconds", "turns", "unrewarded", "unsampled",
         "without_usage",
     ]  # fmt: skip
 
 
-def test_every_threshold_and_finding_is_documented():
+def test_every_field_threshold_and_finding_is_documented():
     page = (ROOT / "docs/readiness.md").read_text()
+    schema = Verdict.model_json_schema(by_alias=True, mode="serialization")
+    for part in (schema, *schema["$defs"].values()):
+        for field in part["properties"]:
+            assert f"`{field}`" in page
     code = (ROOT / "local/rehearse/findings.py").read_text()
     codes = [line.split('"')[1] for line in code.splitlines() if "code=" in line]
     assert len(codes) > 15

@@ -7,9 +7,10 @@ import json
 import pytest
 
 from local.__main__ import main
+from local.rehearse.moves import Moves
 from local.rehearse.readiness import judge
 from local.rehearse.record import read_manifest, read_rollouts
-from local.rehearse.rescore import DIVERGED, Moves, rescore
+from local.rehearse.rescore import DIVERGED, rescore
 from rollout import Outcome
 from rollout.agent import Agent
 from tests.rehearsed import failure, played, record, turn, write
@@ -184,6 +185,7 @@ def test_the_exit_code_says_that_some_diverged(tmp_path, capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert "8 diverged" in said
     assert "r-0000-0 turn 1: the agent ended after turn 0" in said
+    assert "The instance has no 'question' text" in said
     assert main(["rescore", run, *other, "--allow-diverged"]) == 0
 
 
