@@ -1,6 +1,5 @@
 """Scripted single-turn rollouts through the full local path, beside a client that only reports.
 
-
 ``python -m benchmarks.rehearsal --n 1000``. Both play against the same simulator, in turns of a batch
 each, with the same number in flight. Ratios travel, rates do not.
 """

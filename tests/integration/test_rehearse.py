@@ -276,13 +276,13 @@ def cloud(tmp_path, monkeypatch):
         clients.forget()
 
 
-def rehearse_there(cloud, run, *more, key="ME", secret="my-secret", url=""):
+def rehearse_there(cloud, run, *more, secret="my-secret"):
     command = [
         sys.executable, "-m", "local", "rehearse", WORDS, "--agent", WORDLE, "--limit", "2",
-        "--group-size", "2", "--run", str(run), "--url", url or cloud["url"], "--model", "m1",
+        "--group-size", "2", "--run", str(run), "--url", cloud["url"], "--model", "m1",
         "--region", "us-west-2", *more,
     ]  # fmt: skip
-    keys = {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
+    keys = {"AWS_ACCESS_KEY_ID": "ME", "AWS_SECRET_ACCESS_KEY": secret}
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ROLLOUT_"))}
     return subprocess.run(
         command, cwd=ROOT, env={**environ, **keys}, capture_output=True, text=True, check=False
@@ -302,18 +302,20 @@ def test_a_deployed_stack_is_played_with_signed_requests(cloud, tmp_path, door):
     assert (cloud["busy"], cloud["refused"]) == (0, 0)
 
 
-def test_a_wrong_signature_an_unsafe_url_and_a_missing_policy_are_told(cloud, tmp_path):
-    done = rehearse_there(cloud, tmp_path / "a", "--policy", "endpoint:base", secret="other")
+def test_a_wrong_signature_is_told_before_anything_is_played(cloud, tmp_path):
+    run = tmp_path / "run"
+    done = rehearse_there(cloud, run, "--policy", "endpoint:base", secret="other")
     assert done.returncode == 2
     assert "refuses the signature or the caller: GET /health answered 403" in done.stdout
-    done = rehearse_there(
-        cloud, tmp_path / "b", "--policy", "endpoint:base", url="http://api.example.com/v1"
-    )
-    assert done.returncode == 2
-    assert "only https is signed" in done.stdout
-    done = rehearse_there(cloud, tmp_path / "c")
-    assert done.returncode == 2
-    assert "--policy endpoint:NAME" in done.stdout
+    assert kept(run) == []
+
+
+def test_nothing_is_signed_for_plain_http_on_another_machine(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ME")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "my-secret")
+    call = ["rehearse", WORDS, "--agent", WORDLE, "--run", str(tmp_path), "--policy", "endpoint:e"]
+    assert main([*call, "--url", "http://192.0.2.1/v1"]) == 2
+    assert "only https is signed" in capsys.readouterr().out
 
 
 def test_a_stack_that_points_elsewhere_is_not_followed():
