@@ -88,3 +88,54 @@ def parse_faults(text: str, seed: int = 0) -> FaultScript:
                 f"{', '.join(OPERATIONS)} and KIND one of {', '.join(get_args(Kind))}"
             ) from None
     return FaultScript(faults, seed)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Faults by a name that a user understands.
+
+    Args:
+        script: as :func:`parse_faults` reads it.
+        kill: share of the rollouts whose worker is killed on the way.
+        says: what goes wrong.
+    """
+
+    script: str
+    kill: float = 0.0
+    says: str = ""
+
+
+PRESETS = {
+    "throttling": Preset(
+        "Sample:status=429%0.3,CompleteRollout:status=429%0.3,UpdateReward:status=429%0.3",
+        says="three calls in ten are refused with 429",
+    ),
+    "timeouts": Preset(
+        "Sample:delay=2%0.1,Sample:drop-after%0.05,CompleteRollout:drop-after%0.3,"
+        "UpdateReward:drop-after%0.3",
+        says="slow turns; one reply in twenty and three receipts in ten never arrive",
+    ),
+    "outage": Preset(
+        "CompleteRollout@1:drop-before,CompleteRollout@2:status=503,CompleteRollout@3:status=500,"
+        "UpdateReward@1:status=503,UpdateReward@2:drop-before",
+        says="the trainer takes a report only at the third or fourth attempt",
+    ),
+    "killed-worker": Preset("", kill=0.5, says="half of the workers are killed on the way"),
+}
+
+
+def preset_of(text: str) -> Preset:
+    """A preset by its name, or a script of one's own; nothing goes wrong where there is none.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if not text:
+        return Preset("")
+    if text in PRESETS:
+        return PRESETS[text]
+    try:
+        parse_faults(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; or one of {', '.join(PRESETS)}") from None
+    return Preset(text, says="faults of the script")

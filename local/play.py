@@ -1,65 +1,121 @@
-"""Plays groups of rollouts through the real door, as a trainer would, and sums them up."""
+"""Plays groups of rollouts as a trainer would: some at once, each handed on as it ends."""
 
 from __future__ import annotations
 
-import json
+import itertools
+import queue
 import statistics
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
-
+from local.rehearse.dataset import read
+from local.rehearse.door import Door
+from local.rehearse.record import RolloutRecord
+from local.rehearse.target import LocalJob, Target, Task
 from local.stack import LocalStack
-from rollout.job import instance_of
-
-_OK, _ACCEPTED = 200, 202
-
-
-@dataclass(frozen=True)
-class PlayedRow:
-    """One rollout as the trainer saw it; ``problem`` where the door answered with an error."""
-
-    group: int
-    trajectory_id: str
-    http_status: int
-    result: dict[str, Any]
-    seconds: float
-
-    @property
-    def reward(self) -> float | None:
-        """The reward, None where there is none."""
-        return self.result.get("reward")
 
 
 def read_rows(path: Path, limit: int) -> list[dict[str, Any]]:
-    """The first rows of a JSONL dataset as instances.
+    """The first rows of a JSONL dataset as instances; see :func:`local.rehearse.dataset.read`."""
+    return list(itertools.islice(read(path), limit))
 
-    A row with a ``prompt`` column becomes what a job would make of it; any other row, GSM8K's as
-    published for example, is the instance itself.
+
+def tasks_of(
+    rows: Iterable[tuple[int, dict[str, Any]]],
+    group_size: int,
+    *,
+    name: str,
+    done: Container[str] = (),
+) -> Iterator[Task]:
+    """Every row as a group of rollouts, read as they are asked for.
+
+    Args:
+        rows: number and instance of each.
+        name: begins each trajectory id.
+        done: trajectory ids that are passed over.
+    """
+    for group, instance in rows:
+        for member in range(group_size):
+            trajectory_id = f"{name}-{group:06d}-{member:02d}"
+            if trajectory_id not in done:
+                yield Task(trajectory_id, group, member, instance)
+
+
+def play(
+    target: Target,
+    tasks: Iterator[Task],
+    *,
+    concurrency: int = 16,
+    stop: threading.Event | None = None,
+    patience: float = 60.0,
+) -> Iterator[RolloutRecord]:
+    """Play tasks; yields each rollout as it ends.
+
+    Nothing is queued: a task is read when somebody is free to play it.
+
+    Args:
+        concurrency: rollouts in flight.
+        stop: once set, nothing more is handed out; what is in flight is waited for.
+        patience: seconds that is waited for it.
 
     Raises:
-        ValueError: naming the line that is not a JSON object.
+        Unreachable: from the target; what was in flight has been yielded before.
     """
-    rows: list[dict[str, Any]] = []
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if len(rows) == limit:
-                break
-            if not line.strip():
-                continue
+    stop = stop or threading.Event()
+    reading = threading.Lock()
+    ended: queue.Queue[RolloutRecord | BaseException | None] = queue.Queue(2 * concurrency)
+
+    def work() -> None:
+        while not stop.is_set():
             try:
-                row = json.loads(line)
-            except ValueError:
-                row = None
-            if not isinstance(row, dict):
-                raise ValueError(f"{path}:{number} is not a JSON object")
-            rows.append(instance_of(row["prompt"]) if "prompt" in row else row)
-    return rows
+                with reading:
+                    task = next(tasks, None)
+                if task is None:
+                    break
+                ended.put(target.play(task))
+            except BaseException as error:  # noqa: BLE001 - handed over to whoever iterates
+                stop.set()
+                ended.put(error)
+        ended.put(None)
+
+    for number in range(concurrency):
+        threading.Thread(target=work, name=f"player-{number}", daemon=True).start()
+    try:
+        yield from _gather(ended, concurrency, stop, patience)
+    finally:
+        stop.set()
+
+
+def _gather(
+    ended: queue.Queue[RolloutRecord | BaseException | None],
+    players: int,
+    stop: threading.Event,
+    patience: float,
+) -> Iterator[RolloutRecord]:
+    """Yield what the players hand over, until all have gone or the patience is spent."""
+    wrong: BaseException | None = None
+    until: float | None = None
+    while players:
+        if stop.is_set():
+            until = until or time.monotonic() + patience
+            if time.monotonic() > until:
+                break
+        try:
+            item = ended.get(timeout=0.2)  # not for ever: a signal must get through
+        except queue.Empty:
+            continue
+        if item is None:
+            players -= 1
+        elif isinstance(item, BaseException):
+            wrong = wrong or item
+        else:
+            yield item
+    if wrong is not None:
+        raise wrong
 
 
 def play_groups(
@@ -70,51 +126,23 @@ def play_groups(
     run: str,
     durable: bool = False,
     concurrency: int = 16,
-) -> Iterator[PlayedRow]:
-    """Play every row as a group of rollouts; yields each as it ends.
+) -> Iterator[RolloutRecord]:
+    """Play rows as a job on the local stack, which keeps everything.
 
     Args:
         run: begins each trajectory id. Playing the same run again plays nothing twice: what has ended
             is answered again, what has not is waited for.
         durable: accept each with ``Prefer: respond-async`` and wait until it has ended.
     """
-    with (
-        httpx.Client(timeout=60, limits=httpx.Limits(max_connections=concurrency)) as http,
-        ThreadPoolExecutor(concurrency) as pool,
-    ):
-
-        def one(group: int, member: int, row: dict[str, Any]) -> PlayedRow:
-            trajectory_id = f"{run}-{group:04d}-{member}"
-            body = stack.request(trajectory_id, row)
-            began = time.monotonic()
-            headers = {"Prefer": "respond-async"} if durable else {}
-            answer = http.post(f"{stack.url}/rollout", json=body, headers=headers)
-            status, result = answer.status_code, answer.json()
-            if status == _ACCEPTED:
-                status, result = _wait(http, stack.url + answer.headers["location"])
-            return PlayedRow(group, trajectory_id, status, result, time.monotonic() - began)
-
-        waiting = [
-            pool.submit(one, group, member, row)
-            for group, row in enumerate(rows)
-            for member in range(group_size)
-        ]
-        for done in as_completed(waiting):
-            yield done.result()
+    door = Door(stack.url, durable=durable, patience=3_600, connections=concurrency)
+    tasks = tasks_of(enumerate(rows), group_size, name=run)
+    try:
+        yield from play(LocalJob(stack, door, keep=True), tasks, concurrency=concurrency)
+    finally:
+        door.close()
 
 
-def _wait(http: httpx.Client, url: str) -> tuple[int, dict[str, Any]]:
-    """Ask for an accepted rollout's state until it has ended; its status and result."""
-    pause = 0.05
-    while True:
-        answer = http.get(url)
-        if answer.status_code != _OK or answer.json()["state"] in ("ready", "failed"):
-            return answer.status_code, answer.json().get("result", answer.json())
-        time.sleep(pause)
-        pause = min(pause * 1.5, 1.0)
-
-
-def statistics_of(played: Sequence[PlayedRow]) -> dict[str, Any]:
+def statistics_of(played: Sequence[RolloutRecord]) -> dict[str, Any]:
     """Reward statistics over all rollouts and over their groups."""
     rewards = [row.reward for row in played if row.reward is not None]
     groups: dict[int, list[float]] = defaultdict(list)
@@ -129,6 +157,6 @@ def statistics_of(played: Sequence[PlayedRow]) -> dict[str, Any]:
         "reward_stdev": statistics.pstdev(rewards) if rewards else None,
         "groups": len(groups),
         "groups_without_spread": flat,
-        "mean_turns": statistics.fmean([r.result.get("turns", 0) for r in played]) if played else 0,
+        "mean_turns": statistics.fmean([r.turns_answered for r in played]) if played else 0,
         "median_seconds": statistics.median([r.seconds for r in played]) if played else 0,
     }

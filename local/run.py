@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import signal
 import tempfile
 import threading
 import time
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from local.play import PlayedRow, play_groups, read_rows, statistics_of
-from local.simulator import SampleRequest
+from local.play import play_groups, read_rows, statistics_of
+from local.rehearse.policies import scripted
+from local.rehearse.record import RolloutRecord
 from local.stack import JOB_ARN, LocalStack
 from rollout.agent import load_agent
 from rollout.errors import AgentUnavailable
@@ -42,22 +41,6 @@ def register(commands: Any) -> None:
     run.set_defaults(command=_run)
 
 
-def mixed_policy(agent: str, skill: float, turn_seconds: float = 0.0) -> Any:
-    """A scripted policy: an agent's ``gold`` in a share of the rollouts, its ``poor`` in the others.
-
-    Which ones is decided by the trajectory id, so that a rollout keeps to one script.
-    """
-    module = importlib.import_module(agent.partition(":")[0])
-
-    def policy(asked: SampleRequest) -> dict[str, Any]:
-        time.sleep(turn_seconds)
-        good = zlib.crc32(asked.trajectory_id.encode()) % 1000 < skill * 1000
-        script = module.gold if good else module.poor
-        return script(asked.instance, asked.messages)
-
-    return policy
-
-
 def _run(options: argparse.Namespace, console: Console) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         return _run_in(scratch, options, console)
@@ -66,9 +49,12 @@ def _run(options: argparse.Namespace, console: Console) -> int:
 def _run_in(scratch: str, options: argparse.Namespace, console: Console) -> int:
     try:
         agent = load_agent(options.agent)
-        policy = mixed_policy(agent.name, options.skill, options.turn_seconds)
+        policy = scripted(agent.name, "", options.skill, turn=options.turn_seconds)
     except AgentUnavailable as error:
         console.print(f"[red]{error.title}:[/red] {error.detail}")
+        return 2
+    except ValueError as error:
+        console.print(f"[red]No script to play:[/red] {error}")
         return 2
     try:
         module = options.agent.partition(":")[0].rpartition(".")[2]
@@ -97,14 +83,14 @@ def _run_in(scratch: str, options: argparse.Namespace, console: Console) -> int:
 
 def _play(
     stack: LocalStack, rows: list[dict[str, Any]], options: argparse.Namespace, console: Console
-) -> list[PlayedRow]:
+) -> list[RolloutRecord]:
     columns = (
         TextColumn("rollouts"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    played: list[PlayedRow] = []
+    played: list[RolloutRecord] = []
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("", total=len(rows) * options.group_size)
         durable = options.durable or options.state is not None
@@ -126,13 +112,12 @@ def _run_name(state: Path | None) -> str:
     return file.read_text()
 
 
-def _show(played: list[PlayedRow], console: Console) -> None:
+def _show(played: list[RolloutRecord], console: Console) -> None:
     table = Table("trajectory", "status", "turns", "reward", "seconds")
     for row in played:
-        result = row.result
         reward = "" if row.reward is None else f"{row.reward:.2f}"
-        status = str(result.get("status") if row.http_status == 200 else row.http_status)
-        turns = str(result.get("turns", ""))
+        status = row.status if row.http_status == 200 else str(row.http_status)
+        turns = str(row.turns_answered)
         table.add_row(row.trajectory_id, status, turns, reward, f"{row.seconds:.3f}")
     console.print(table)
     for name, value in statistics_of(played).items():

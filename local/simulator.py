@@ -62,12 +62,18 @@ Policy = Callable[[SampleRequest], Any]
 
 @dataclass(frozen=True)
 class CapturedTurn:
-    """One prompt and reply that the platform stored."""
+    """One prompt and reply that the platform stored.
+
+    Args:
+        at: epoch seconds.
+        seconds: how long the policy took.
+    """
 
     request: dict[str, Any]
     response: dict[str, Any]
     headers: dict[str, str]
     at: float
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -203,6 +209,10 @@ class JobRuntimeSimulator:
         """A trajectory that was handed out; KeyError if it was not."""
         return self._trajectories[job_arn, trajectory_id]
 
+    def forget(self, job_arn: str, trajectory_id: str) -> None:
+        """Let go of a trajectory that was reported; it is unknown from here on."""
+        self._trajectories.pop((job_arn, trajectory_id), None)
+
     def known(self) -> set[tuple[str, str]]:
         """Job ARN and id of every trajectory that was handed out."""
         return set(self._trajectories)
@@ -256,14 +266,18 @@ class JobRuntimeSimulator:
             body,
             len(trajectory.turns),
         )
+        began = time.monotonic()
         if inspect.iscoroutinefunction(self.policy):
             said = await self.policy(asked)
         else:
             said = await run_in_threadpool(self.policy, asked)
+        took = time.monotonic() - began
         completion = said if "choices" in said else complete(asked, said)
         if trajectory.state != "open":  # sealed while the model was thinking
             raise ServiceError("ValidationException", f"The trajectory is {trajectory.state}.")
-        trajectory.turns.append(CapturedTurn(body, completion, dict(request.headers), time.time()))
+        trajectory.turns.append(
+            CapturedTurn(body, completion, dict(request.headers), time.time(), took)
+        )
         self._note(trajectory)
         if operation == "Sample":
             return JSONResponse(completion)

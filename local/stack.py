@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import logging
+import gzip
+import json
 import os
 import uuid
 from collections.abc import Mapping
@@ -10,9 +11,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
+import boto3
 from moto.moto_api import recorder
-from moto.server import ThreadedMotoServer
 
+from local.aws import Aws, let_go
 from local.durable import WORKER, EventBus, InProcess, Invoke, LambdaService
 from local.faults import FaultScript
 from local.gateway import Gateway, Handler, environment_of
@@ -26,6 +28,7 @@ JOB_ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:job/AgentRFT/local"
 
 _ROOT = Path(__file__).resolve().parent.parent
 HANDLERS = _ROOT / "functions" / "rollout"
+_PARAMS = {"temperature": 1.0, "max_tokens": 1024, "top_p": 1.0}
 
 
 class State:
@@ -99,7 +102,7 @@ class LocalStack:
             self._state.remember(self.simulator.server.port)
         else:
             self.simulator = JobRuntimeSimulator(policy, faults)
-        self._moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        self._aws = Aws()
         # moto keeps one state for the whole process; a stack of its own has names of its own.
         self.table = f"rollouts-{uuid.uuid4().hex[:12]}"
         self.bucket = f"trajectories-{uuid.uuid4().hex[:12]}"
@@ -125,15 +128,12 @@ class LocalStack:
 
     def __enter__(self) -> Self:
         self._open.enter_context(self.simulator)
-        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # moto logs every request
-        self._moto.start()
-        self._open.callback(self._moto.stop)
-        host, port = self._moto.get_host_and_port()
-        self.aws_url = f"http://{host}:{port}"
+        self.aws_url = self._open.enter_context(self._aws).url
         self._before = dict(os.environ)
         os.environ.update(self.environ())
         self._open.callback(self._restore)
         _forget()
+        _as_who(os.environ["AWS_ACCESS_KEY_ID"])
         if self._state:
             self.table, self.bucket = "rollouts", "trajectories"
             os.environ.update(self.environ())
@@ -178,8 +178,17 @@ class LocalStack:
             return {}
         return {"AWS_ENDPOINT_URL_LAMBDA": self.service.url, "ROLLOUT_WORKER": WORKER}
 
-    def request(self, trajectory_id: str, instance: dict[str, Any]) -> dict[str, Any]:
-        """Hand out a problem and return the body of ``POST /rollout`` for it."""
+    def request(
+        self,
+        trajectory_id: str,
+        instance: dict[str, Any],
+        params: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Hand out a problem and return the body of ``POST /rollout`` for it.
+
+        Args:
+            params: ``inference_params`` of the request.
+        """
         self.simulator.hand_out(JOB_ARN, trajectory_id, instance)
         return {
             "instance": instance,
@@ -189,17 +198,42 @@ class LocalStack:
                 "endpoint": self.simulator.url,
                 "region": REGION,
             },
-            "inference_params": {"temperature": 1.0, "max_tokens": 1024, "top_p": 1.0},
+            "inference_params": dict(params or _PARAMS),
         }
+
+    def stored(self, job_arn: str, trajectory_id: str) -> dict[str, Any] | None:
+        """The trajectory as the stack's own records keep it; None where they keep none."""
+        from rollout import clients
+        from rollout.errors import NotFound
+        from rollout.records import Records
+        from rollout.settings import settings
+
+        try:
+            row = Records(settings()).get(job_arn, trajectory_id).row
+        except NotFound:
+            return None
+        if "content" not in row:
+            return None
+        s3 = clients.client("s3", settings().region, read_timeout=20, attempts=4)
+        kept = s3.get_object(Bucket=self.bucket, Key=row["content"])["Body"].read()
+        return json.loads(gzip.decompress(kept))
+
+    def forget(self, job_arn: str, trajectory_id: str) -> None:
+        """Let go of a rollout that has ended, so that memory does not grow with their number."""
+        self.simulator.forget(job_arn, trajectory_id)
+        region = os.environ["AWS_REGION"]
+        let_go(region, self.table, job_arn, trajectory_id, self.bucket)
 
     def _create(self) -> None:
         from rollout import clients
 
-        dynamodb = clients.client("dynamodb", REGION)
+        region = os.environ["AWS_REGION"]
+        dynamodb = clients.client("dynamodb", region)
         dynamodb.create_table(TableName=self.table, **table_properties())
-        clients.client("s3", REGION).create_bucket(
-            Bucket=self.bucket, CreateBucketConfiguration={"LocationConstraint": REGION}
-        )
+        # us-east-1 is the one region that may not be named as a bucket's place.
+        place = {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        where = {} if region == "us-east-1" else place
+        clients.client("s3", region).create_bucket(Bucket=self.bucket, **where)
 
     def _restore(self) -> None:
         os.environ.clear()
@@ -209,6 +243,14 @@ class LocalStack:
 
 def _handler(door: str) -> Handler:
     return environment_of(HANDLERS / f"{door}.py")()
+
+
+def _as_who(key: str) -> None:
+    """Drop boto3's session if it has the credentials of a stack before; a session is slow to warm."""
+    session: Any = boto3.DEFAULT_SESSION
+    known = session and session.get_credentials()
+    if session is not None and (known is None or known.access_key != key):
+        boto3.setup_default_session()
 
 
 def _forget() -> None:

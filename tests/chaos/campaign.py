@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import sys
 import tempfile
 import time
@@ -17,18 +16,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agents import calculator
+from local.killer import forked
+from local.killer import kills as count_kills
 from local.simulator import Trajectory
 from local.stack import JOB_ARN, LocalStack
 from rollout.records import Records
 from rollout.settings import settings
-from tests.chaos.killer import CALLS, invoke_once
+from tests.chaos.killer import CALLS, plan_of
 
 ROW = {"question": "What is 2 + 3?", "answer": "<<2+3=5>>\n#### 5"}
 _PATIENCE = 120.0
@@ -62,33 +62,10 @@ class Toll:
         ]
 
 
-def forked(chaos_dir: Path, environ: Callable[[], dict[str, str]]) -> Callable[[Any], Any]:
-    """Invokes the worker in a forked process that may be killed."""
-    forks = multiprocessing.get_context("forkserver")
-    forks.set_forkserver_preload(["tests.chaos.preload"])
-
-    def invoke(event: dict[str, Any]) -> Any:
-        mine, theirs = forks.Pipe(duplex=False)
-        env = {**environ(), "CHAOS_DIR": str(chaos_dir)}
-        child = forks.Process(target=invoke_once, args=(event, env, theirs))
-        child.start()
-        theirs.close()
-        try:
-            return mine.recv()
-        except EOFError:
-            raise RuntimeError("the worker died") from None
-        finally:
-            mine.close()
-            child.join()
-
-    return invoke
-
-
 @contextmanager
 def chaotic_stack(directory: Path) -> Iterator[tuple[LocalStack, Path]]:
     """A stack whose worker is forked for each invocation and dies by plan."""
     kills = directory / "kills"
-    kills.mkdir(parents=True)
     box: list[LocalStack] = []
     stack = LocalStack(
         lambda asked: calculator.gold(asked.instance, asked.messages),
@@ -96,6 +73,8 @@ def chaotic_stack(directory: Path) -> Iterator[tuple[LocalStack, Path]]:
         invoke=forked(
             kills,
             lambda: box[0].environ(),  # noqa: PLW0108 - the box is filled below
+            plan_of,
+            preload=("local.preload", "tests.playing"),
         ),
         backoff=0,
     )
@@ -133,7 +112,7 @@ def campaign(
             done.result()
             _reconcile(stack, waiting[done], toll)
             progress()
-    toll.kills = sum((kills / name).stat().st_size for name in names if (kills / name).exists())
+    toll.kills = count_kills(kills)
     return toll
 
 

@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 from rollout import Episode, Outcome, agent
-from rollout.errors import AgentError
+from rollout.errors import AgentError, DeadlineError
 from rollout.rehearsal import calls, check_order
 
 SYSTEM = (
@@ -56,8 +56,12 @@ def calculator(episode: Episode) -> Outcome:
     expected = number_in(str(episode.instance.get("answer", "")))
     if expected is None:
         raise AgentError("The instance's 'answer' holds no number to compare with.")
-    reply = episode.converse(episode.instance["question"], tools=[evaluate], system=SYSTEM)
-    given = number_in(reply.text)
+    given = None
+    try:
+        reply = episode.converse(episode.instance["question"], tools=[evaluate], system=SYSTEM)
+        given = number_in(reply.text)
+    except DeadlineError:
+        pass  # it was still calling the tool: no answer, no reward
     return Outcome(
         reward=float(given == expected),
         metrics={"answered": float(given is not None)},

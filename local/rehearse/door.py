@@ -1,0 +1,172 @@
+"""The door of a stack as a trainer uses it: ask, wait, ask again where that is allowed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+from rollout.errors import rebuild
+
+_ACCEPTED = 202
+_BUSY = (429, 503)
+_ALREADY_RUNNING = "urn:rollout:problem:already-running"
+_PROBLEM = "urn:rollout:problem:"
+_LONGEST_PAUSE = 30.0
+# An inline rollout is answered within API Gateway's 29 s; what takes longer is a lost connection.
+_TIMEOUT = httpx.Timeout(60, connect=10)
+
+Answer = tuple[int, dict[str, Any]]
+
+
+class Unreachable(Exception):
+    """The door does not answer at all; nothing is known of the rollout."""
+
+
+class Door:
+    """``POST /rollout`` of one stack; may be used from many threads.
+
+    Args:
+        url: of the stack's stage.
+        durable: whether to ask with ``Prefer: respond-async`` and wait for the end.
+        patience: seconds after which a rollout that has not ended is given up.
+        attempts: how often a rollout is asked for while the stack is busy or cannot be reached.
+        auth: signs each request.
+        connections: open at most.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        durable: bool,
+        patience: float,
+        attempts: int = 6,
+        auth: httpx.Auth | None = None,
+        connections: int = 16,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"Prefer": "respond-async"} if durable else {}
+        self._patience = patience
+        self._attempts = attempts
+        self._pause = pause
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+        self._http = httpx.Client(timeout=_TIMEOUT, limits=limits, auth=auth)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def check_health(self) -> None:
+        """Ask whether the stack is well before anything is played.
+
+        Raises:
+            ValueError: it is not, with its own words.
+            Unreachable: it does not answer.
+        """
+        status, document = self._send("GET", f"{self._url}/health")
+        if status != 200:
+            said = document.get("detail") or document.get("message") or document.get("Message")
+            what = "refuses the signature or the caller" if status == 403 else "is not well"
+            raise ValueError(f"{self._url} {what}: GET /health answered {status}. {said or ''}")
+
+    def play(self, body: dict[str, Any]) -> Answer:
+        """Have one rollout played; status and body of what came of it.
+
+        Raises:
+            Unreachable: the door does not answer, however often it is asked.
+        """
+        until = time.monotonic() + self._patience
+        for left in range(self._attempts - 1, -1, -1):
+            status, document, headers = self._ask(body)
+            if status == _ACCEPTED:
+                return self._wait(self._located(headers["location"]), until)
+            again = status in _BUSY or document.get("type") == _ALREADY_RUNNING
+            if not again or left == 0 or time.monotonic() > until:
+                break
+            self._pause(_retry_after(headers))
+        return status, document
+
+    def _ask(self, body: dict[str, Any]) -> tuple[int, dict[str, Any], httpx.Headers]:
+        answer = self._request("POST", f"{self._url}/rollout", body)
+        return answer.status_code, _document(answer), answer.headers
+
+    def _wait(self, url: str, until: float) -> Answer:
+        """Ask for an accepted rollout's state until it has ended."""
+        for pause in _pauses():
+            status, document = self._send("GET", url)
+            if status not in (200, *_BUSY):
+                return status, document
+            if document.get("state") in ("ready", "failed"):
+                return status, document.get("result", document)
+            if time.monotonic() > until:
+                break
+            self._pause(pause)
+        detail = f"The rollout had not ended {self._patience:g} s after it was accepted."
+        return 504, {"title": "The rollout did not end", "detail": detail}
+
+    def _send(self, method: str, url: str) -> Answer:
+        answer = self._request(method, url, None)
+        return answer.status_code, _document(answer)
+
+    def _request(self, method: str, url: str, body: dict[str, Any] | None) -> httpx.Response:
+        """Send a request; one that got no answer is sent again, for the stack knows its rollouts."""
+        pause = 0.5
+        for left in range(self._attempts - 1, -1, -1):
+            try:
+                return self._http.request(method, url, json=body, headers=self._headers)
+            except httpx.TransportError as error:
+                if left == 0:
+                    raise Unreachable(f"{self._url}: {type(error).__name__} {error}") from None
+            self._pause(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+        raise AssertionError("attempts is at least one")
+
+    def _located(self, location: str) -> str:
+        """The absolute URL of a ``Location``, which must be on the door's own host."""
+        url = urljoin(self._url + "/", location)
+        if urlsplit(url).netloc != urlsplit(self._url).netloc:
+            raise Unreachable(f"{self._url} points to another host: {location}")
+        return url
+
+
+def error_of(status: int, document: dict[str, Any]) -> dict[str, str]:
+    """The error of an answer that is no result, with the boundary at fault."""
+    kind = str(document.get("type", "about:blank"))
+    detail = str(
+        document.get("detail") or document.get("message") or f"The door answered {status}."
+    )
+    try:
+        slug = kind.removeprefix(_PROBLEM)
+        known = {"slug": slug, "detail": detail, "retry_after": None, "facts": {}}
+        if slug == "sample-failed":
+            known["facts"] = {"captured": "unknown"}
+        boundary: str = rebuild(known).boundary
+    except KeyError:
+        boundary = "platform"
+    title = str(document.get("title") or f"HTTP {status}")
+    return {"type": kind, "title": title, "boundary": boundary, "detail": detail}
+
+
+def _document(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        document = answer.json()
+    except ValueError:
+        document = None
+    return document if isinstance(document, dict) else {"detail": answer.text[:300]}
+
+
+def _retry_after(headers: httpx.Headers) -> float:
+    told = headers.get("retry-after", "")
+    return min(float(told), _LONGEST_PAUSE) if told.isdigit() else 1.0
+
+
+def _pauses() -> Iterator[float]:
+    pause = 0.05
+    while True:
+        yield pause
+        pause = min(pause * 1.5, 1.0)
