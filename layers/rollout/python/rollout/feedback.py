@@ -128,8 +128,7 @@ def _refused(operation: str, error: Any) -> ReportRefused | ReportUndelivered:
     detail = f"{operation} answered {status} {code}."
     if status in _FINAL:
         return ReportRefused(detail, operation=operation, answered=status)
-    after = metadata.get("HTTPHeaders", {}).get("retry-after", "")
-    return ReportUndelivered(detail, retry_after=int(after) if after.isdigit() else 0)
+    return ReportUndelivered(detail, retry_after=clients.retry_after(metadata))
 
 
 # --- under the reference SDK's names ----------------------------------------------------------------
