@@ -23,6 +23,8 @@ SYSTEM = (
 )
 
 _LONGEST = 200
+# Digits of a number; what is longer answers no problem, and Python refuses to read 4,300 of them.
+_LONGEST_NUMBER = 1_000
 _NUMBER = re.compile(r"-?\$?\d[\d,]*(?:\.\d+)?|-?\.\d+")
 
 
@@ -107,6 +109,8 @@ def number_in(text: str) -> Fraction | None:
     if not found:
         return None
     chosen = found[0] if "####" in text else found[-1]
+    if len(chosen) > _LONGEST_NUMBER:
+        return None
     return Fraction(chosen.replace(",", "").replace("$", ""))
 
 
