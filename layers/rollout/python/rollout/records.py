@@ -26,7 +26,7 @@ from rollout.errors import AlreadyRunning, BodyMismatch, NotFound
 from rollout.run import Ending, Report, Rollout
 from rollout.settings import Settings
 from rollout.table import Row, Table, answering
-from rollout.trust import Destination
+from rollout.trust import Destination, is_name
 
 State = Literal["accepted", "running", "scored", "ready", "failed"]
 # What is left to do with a rollout somebody asks for: play it, deliver the ending it has, settle it
@@ -131,7 +131,9 @@ class Records:
         Raises:
             NotFound: it was never accepted, or its retention is over.
         """
-        row = self._table.get(_pk(job_arn, trajectory_id), "rollout")
+        # Storage refuses to look for a key that is too long; that would be an outage to the caller.
+        known = is_name(job_arn, trajectory_id)
+        row = self._table.get(_pk(job_arn, trajectory_id), "rollout") if known else None
         if row is None:
             raise NotFound(
                 "No such rollout: it was never accepted here, or its retention is over. "
