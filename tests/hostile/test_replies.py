@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
+import warnings
+from contextlib import closing, suppress
 
 import pytest
 
-from agents.calculator import number_in
+from agents.calculator import evaluate, number_in
 from agents.sql import build, run
 from rollout.errors import BadReply, BudgetSpent
 from rollout.policy import JobRuntimePolicy
@@ -109,6 +110,17 @@ def test_a_tool_never_gets_a_number_that_json_cannot_hold():
 
     for sent in ("1e999", "NaN", "-Infinity"):
         assert as_tool(refund).run(f'{{"amount": {sent}}}').failed
+
+
+@pytest.mark.parametrize(
+    "text", ["1if 1else 2", "1 (2)", "'\\d'", "0x1for", "1is 1", "\u0661", "f'{1}'"]
+)
+def test_the_calculators_parser_writes_no_warning_about_what_the_policy_wrote(text, capfd):
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        with suppress(ValueError):
+            evaluate(text)
+    assert capfd.readouterr().err == ""
 
 
 def test_replies_of_a_whole_rollout_are_bounded():
