@@ -320,10 +320,10 @@ def main() -> int:
     options = parser.parse_args()
 
     def progress(done: int) -> None:
-        print(f"{done} of {options.cases} cases", file=sys.stderr, flush=True)
+        sys.stderr.write(f"{done} of {options.cases} cases\n")
 
     summary = campaign(options.cases, options.seed, options.jobs, options.minutes, progress)
-    print(json.dumps(summary, indent=2))
+    sys.stdout.write(json.dumps(summary, indent=2) + "\n")
     return 0 if summary["passed"] else 1
 
 

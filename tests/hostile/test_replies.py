@@ -115,12 +115,12 @@ def test_a_tool_never_gets_a_number_that_json_cannot_hold():
 @pytest.mark.parametrize(
     "text", ["1if 1else 2", "1 (2)", "'\\d'", "0x1for", "1is 1", "\u0661", "f'{1}'"]
 )
-def test_the_calculators_parser_writes_no_warning_about_what_the_policy_wrote(text, capfd):
-    with warnings.catch_warnings():
+def test_the_calculators_parser_writes_no_warning_about_what_the_policy_wrote(text):
+    with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         with suppress(ValueError):
             evaluate(text)
-    assert capfd.readouterr().err == ""
+    assert heard == []
 
 
 def test_replies_of_a_whole_rollout_are_bounded():
