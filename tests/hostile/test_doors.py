@@ -10,7 +10,7 @@ from local.gateway import proxy_event
 from rollout import trust
 from rollout.contract import RolloutRequest
 from rollout.errors import Untrusted
-from tests.conftest import JOB_ARN, make_body, make_settings
+from tests.conftest import JOB_ARN, completion, make_body, make_settings
 from tests.hostile import corpus
 from tests.hostile.campaign import HOSTS, campaign
 from tests.hostile.corpus import CANARY, INSTANCE
@@ -145,6 +145,14 @@ def test_a_nasty_reply_ends_the_rollout_as_data(doors, capfd, agent):
             result["error"],
         )
     assert CANARY not in "".join(capfd.readouterr())
+
+
+def test_an_output_too_large_for_lambdas_answer_is_left_out_and_kept(doors):
+    doors.agent("tests.hostile.agents_of_tests:recovering")
+    doors.aws.reply = json.dumps(completion('"' * 2_900_000)).encode()
+    assert doors.post(json.dumps(make_body(INSTANCE)).encode())[0] is None
+    result = json.loads(doors.answer["body"])
+    assert (result["status"], result["output"]) == ("ready", None)
 
 
 def test_no_crafted_endpoint_is_trusted():

@@ -401,7 +401,7 @@ class Hold:
             "uncertain": ending.uncertain,
             "seconds": ending.seconds,
             "usage": json.dumps(ending.usage),
-            "metrics": _bounded(ending.metrics, "{}"),
+            "metrics": bounded(ending.metrics, "{}"),
             # The report is due right away; the sweep looks for what stays here.
             "due_at": iso(time.time() + self.report_patience),
         }
@@ -411,7 +411,7 @@ class Hold:
             sets |= {"error": json.dumps(ending.error), "boundary": ending.error["boundary"]}
         if keep:
             sets |= {
-                "output": _bounded(ending.output, "null"),
+                "output": bounded(ending.output, "null"),
                 "content": content_key(self.rollout),
             }
         self._change(sets, state="running", removes=("request", "request_key"))
@@ -515,7 +515,8 @@ def iso(when: float) -> str:
     return datetime.fromtimestamp(when, UTC).isoformat(timespec="milliseconds")
 
 
-def _bounded(value: Any, otherwise: str) -> str:
+def bounded(value: Any, otherwise: str) -> str:
+    """A value's JSON, or ``otherwise`` where it is too large for a row or an answer."""
     text = json.dumps(value)
     return text if len(text) <= _MAX_INLINE_JSON else otherwise
 
