@@ -38,6 +38,11 @@ def sockets() -> Iterator[set[tuple[str, str]]]:
         _watching.remove(seen)
 
 
+def off_loopback(seen: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """What was seen beyond 127.0.0.1."""
+    return {(event, place) for event, place in seen if place.rpartition(":")[0] != "127.0.0.1"}
+
+
 def outside(seen: set[tuple[str, str]], *allowed: str) -> set[tuple[str, str]]:
     """What was seen beyond the allowed "host:port" places."""
     return {(event, place) for event, place in seen if place not in allowed}
