@@ -54,7 +54,7 @@ def rollout() -> Response[Any]:
 def state() -> Response[Any]:
     """The state of a rollout; its job is named by ``?job_arn=``."""
     trajectory_id = unquote(app.current_event.path.removeprefix("/rollouts/"))
-    job_arn = app.current_event.query_string_parameters.get("job_arn", "")
+    job_arn = app.current_event.query_string_parameters.get("job_arn") or ""
     return _json(Records(settings()).get(job_arn, trajectory_id).summary())
 
 
@@ -63,7 +63,7 @@ def unknown(_: Exception) -> Response[Any]:
     """A route we do not have, or a method it does not take."""
     path = app.current_event.path
     allowed = "GET" if path.startswith("/rollouts/") else _METHODS.get(path)
-    if allowed is None:
+    if allowed in (None, app.current_event.http_method):
         return _problem(
             NotFound("There is POST /rollout, GET /health and GET /rollouts/{trajectory_id}.")
         )

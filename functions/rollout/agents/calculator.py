@@ -23,6 +23,10 @@ SYSTEM = (
 )
 
 _LONGEST = 200
+# Digits of a number; what is longer answers no problem, and Python refuses to read 4,300 of them.
+_LONGEST_NUMBER = 1_000
+# What else Python would read is none, and its parser writes warnings about it to the log.
+_ARITHMETIC = re.compile(r"[0-9.eE_+\-*/%()\s]*")
 _NUMBER = re.compile(r"-?\$?\d[\d,]*(?:\.\d+)?|-?\.\d+")
 
 
@@ -78,6 +82,8 @@ def evaluate(expression: str) -> str:
     if len(expression) > _LONGEST:
         raise ValueError(f"the expression is longer than {_LONGEST} characters")
     cleaned = expression.replace(",", "").replace("$", "")
+    if not _ARITHMETIC.fullmatch(cleaned):
+        raise ValueError("only numbers, + - * / // % and parentheses are allowed")
     try:
         value = _evaluate(ast.parse(cleaned.strip(), mode="eval").body)
     except ZeroDivisionError:
@@ -111,6 +117,8 @@ def number_in(text: str) -> Fraction | None:
     if not found:
         return None
     chosen = found[0] if "####" in text else found[-1]
+    if len(chosen) > _LONGEST_NUMBER:
+        return None
     return Fraction(chosen.replace(",", "").replace("$", ""))
 
 

@@ -11,7 +11,8 @@ import re
 import sqlite3
 import time
 from collections import Counter
-from contextlib import closing
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from typing import Any
 
 from rollout import Episode, Outcome, agent
@@ -20,14 +21,26 @@ from rollout.rehearsal import check_order
 
 MAX_ROWS = 200
 MAX_SECONDS = 2.0
+MAX_BYTES = 1_000_000
 _SHOWN = 20
-_TAG = re.compile(r"<sql>\s*(.*?)\s*</sql>", re.DOTALL | re.IGNORECASE)
+_OPENING = re.compile("<sql>", re.IGNORECASE)
+_CLOSING = re.compile("</sql>", re.IGNORECASE)
 _READING = {
     sqlite3.SQLITE_SELECT,
     sqlite3.SQLITE_READ,
     sqlite3.SQLITE_FUNCTION,
     sqlite3.SQLITE_RECURSIVE,
 }
+_LEAVING = {sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH, sqlite3.SQLITE_PRAGMA}
+# The time limit is looked at between SQLite's steps; these keep a single step short.
+_LIMITS = {
+    sqlite3.SQLITE_LIMIT_LENGTH: 50_000,
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 50_000,
+    sqlite3.SQLITE_LIMIT_COLUMN: 100,
+    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 1_000,
+}
+# Bytes that SQLite may use, in all of the process.
+_MEMORY = 256_000_000
 SYSTEM = (
     "Answer the question with one SQLite query over these tables:\n\n{schema}\n\nTry queries with the "
     "run_query tool. End with the final query alone, as <sql>SELECT ...</sql>."
@@ -65,7 +78,7 @@ def sql(episode: Episode) -> Outcome:
             text = reply.text
         except DeadlineError:
             pass  # no final query: no reward
-        query = (_TAG.findall(text) or [""])[-1]
+        query = query_in(text)
         given = run(database, query)
     right = not isinstance(given, str) and same(given, expected, ordered=ordered(instance["query"]))
     runs = not isinstance(given, str)
@@ -80,17 +93,25 @@ def build(instance: dict[str, Any]) -> sqlite3.Connection:
         AgentError: the instance's setup does not run.
     """
     database = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
-    try:
-        database.executescript(str(instance.get("setup", "")))
-    except sqlite3.Error as error:
-        database.close()
-        raise AgentError(f"The instance's 'setup' does not run: {error}") from None
+    database.execute(f"PRAGMA hard_heap_limit={_MEMORY}")
+    database.execute("PRAGMA temp_store=MEMORY")  # sorting spills into the heap, which is limited
 
-    def allow(action: int, *_: Any) -> int:
+    def inside(action: int, *_: Any) -> int:
+        return sqlite3.SQLITE_DENY if action in _LEAVING else sqlite3.SQLITE_OK
+
+    def reading(action: int, *_: Any) -> int:
         return sqlite3.SQLITE_OK if action in _READING else sqlite3.SQLITE_DENY
 
-    database.set_authorizer(allow)
-    database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1_000_000)
+    database.set_authorizer(inside)
+    try:
+        with _limited(database):
+            database.executescript(str(instance.get("setup", "")))
+    except _REFUSALS as error:
+        database.close()
+        raise AgentError(f"The instance's 'setup' does not run: {_why(error)}") from None
+    database.set_authorizer(reading)
+    for limit, value in _LIMITS.items():
+        database.setlimit(limit, value)
     return database
 
 
@@ -98,15 +119,51 @@ def run(database: sqlite3.Connection, query: str) -> list[tuple[Any, ...]] | str
     """A query's rows, or why it has none: an error, too many rows, too slow."""
     if not query.strip():
         return "there is no query"
+    rows: list[tuple[Any, ...]] = []
+    size = 0
+    try:
+        with _limited(database):
+            for row in database.execute(query):
+                rows.append(row)
+                size += sum(len(v) if isinstance(v, (str, bytes)) else 8 for v in row)
+                if len(rows) > MAX_ROWS:
+                    return f"more than {MAX_ROWS} rows"
+                if size > MAX_BYTES:
+                    return f"more than {MAX_BYTES} bytes"
+    except _REFUSALS as error:
+        return _why(error)
+    return rows
+
+
+@contextmanager
+def _limited(database: sqlite3.Connection) -> Generator[None]:
+    """Within this, SQLite stops after MAX_SECONDS."""
     until = time.monotonic() + MAX_SECONDS
     database.set_progress_handler(lambda: time.monotonic() > until, 10_000)
     try:
-        rows = database.execute(query).fetchmany(MAX_ROWS + 1)
-    except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
-        return f"longer than {MAX_SECONDS:g} s" if "interrupted" in str(error) else str(error)
+        yield
     finally:
         database.set_progress_handler(None, 0)
-    return rows if len(rows) <= MAX_ROWS else f"more than {MAX_ROWS} rows"
+
+
+_REFUSALS = (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError, MemoryError)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "too much memory is needed"
+    return f"longer than {MAX_SECONDS:g} s" if "interrupted" in str(error) else str(error)
+
+
+def query_in(text: str) -> str:
+    """The last query between ``<sql>`` and ``</sql>``; empty if there is none."""
+    query, place = "", 0
+    while (opening := _OPENING.search(text, place)) is not None:
+        closing = _CLOSING.search(text, opening.end())
+        if closing is None:
+            break
+        query, place = text[opening.end() : closing.start()].strip(), closing.end()
+    return query
 
 
 def same(given: list[tuple[Any, ...]], expected: list[tuple[Any, ...]], *, ordered: bool) -> bool:

@@ -14,6 +14,8 @@ _making = Lock()
 
 # More connections than one process ever has rollouts in flight; fewer make botocore reconnect.
 _POOL = 64
+# What a service may ask us to wait, seconds; a report must not be put off beyond its time.
+_LONGEST_WAIT = 60
 
 
 def client(
@@ -56,6 +58,18 @@ def _client(service: str, region: str, endpoint: str, read_timeout: float, attem
     return cast("Any", boto3).client(
         service, region_name=region, endpoint_url=endpoint or None, config=config
     )
+
+
+def retry_after(metadata: Any) -> int:
+    """The seconds that an error answer asks to wait; 0 where it names none that can be read.
+
+    Args:
+        metadata: botocore's ``ResponseMetadata``.
+    """
+    text = str(metadata.get("HTTPHeaders", {}).get("retry-after", ""))
+    if not (text.isascii() and text.isdigit()):  # also "²" is a digit, and no number
+        return 0
+    return min(int(text[:9]), _LONGEST_WAIT)
 
 
 def forget() -> None:

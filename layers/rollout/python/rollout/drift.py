@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import warnings
 from collections.abc import Collection, Iterator
 from typing import Any, cast
 
@@ -16,10 +17,10 @@ from rollout.tools import ToolCall
 
 # A reply longer than this is not searched: the policy wrote it, and a search must stay cheap.
 _LONGEST = 100_000
-_TAGGED = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|$)", re.DOTALL)
-_FUNCTION = re.compile(r"<function=([\w.-]+)>\s*(.*?)\s*(?:</function>|$)", re.DOTALL)
-_PARAMETER = re.compile(r"<parameter=([\w.-]+)>\s*(.*?)\s*</parameter>", re.DOTALL)
-_FENCED = re.compile(r"```(?:json|tool_code|python)?\s*\n(.*?)\n```", re.DOTALL)
+_TAGGED = re.compile("<tool_call>()")
+_FUNCTION = re.compile(r"<function=([\w.-]+)>")
+_PARAMETER = re.compile(r"<parameter=([\w.-]+)>")
+_FENCED = re.compile(r"```(?:json|tool_code|python)?\s*\n()")
 
 
 def text_calls(text: str, names: Collection[str]) -> list[ToolCall]:
@@ -46,8 +47,8 @@ def text_calls(text: str, names: Collection[str]) -> list[ToolCall]:
 
 
 def _functions(text: str) -> Iterator[tuple[str, Any]]:
-    for name, inner in _FUNCTION.findall(text):
-        tags = _PARAMETER.findall(inner)
+    for name, inner in _blocks(text, _FUNCTION, "</function>", cut=True):
+        tags = list(_blocks(inner, _PARAMETER, "</parameter>", cut=False))
         if tags:
             yield name, {key: _loose(value) for key, value in tags}
         else:
@@ -55,7 +56,8 @@ def _functions(text: str) -> Iterator[tuple[str, Any]]:
 
 
 def _objects(text: str) -> Iterator[tuple[str, Any]]:
-    pieces = _TAGGED.findall(text) or _FENCED.findall(text) or [text.strip()]
+    tagged = [inner for _, inner in _blocks(text, _TAGGED, "</tool_call>", cut=True)]
+    pieces = tagged or _fenced(text) or [text.strip()]
     for piece in pieces:
         value = _json(piece)
         for item in cast("list[Any]", value) if isinstance(value, list) else [value]:
@@ -71,9 +73,12 @@ def _objects(text: str) -> Iterator[tuple[str, Any]]:
 
 
 def _pythonic(text: str) -> Iterator[tuple[str, Any]]:
-    for piece in [*_FENCED.findall(text), text.strip()]:
+    for piece in [*_fenced(text), text.strip()]:
         try:
-            body = ast.parse(piece, mode="eval").body
+            with warnings.catch_warnings():
+                # The parser warns of odd escapes in what the policy wrote; that is not for the log.
+                warnings.simplefilter("ignore")
+                body = ast.parse(piece, mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
         for node in body.elts if isinstance(body, ast.List) else [body]:
@@ -84,6 +89,33 @@ def _pythonic(text: str) -> Iterator[tuple[str, Any]]:
                 except (ValueError, TypeError, RecursionError):
                     continue
                 yield node.func.id, pairs
+
+
+def _fenced(text: str) -> list[str]:
+    return [inner for _, inner in _blocks(text, _FENCED, "\n```", cut=False)]
+
+
+def _blocks(
+    text: str, opening: re.Pattern[str], closing: str, *, cut: bool
+) -> Iterator[tuple[str, str]]:
+    """What each opening captures, and the text from there to its closing, stripped.
+
+    Found piece by piece, in time by the text's length. One expression for the whole, with a lazy gap
+    between runs of white space, takes its square, and holds the interpreter (and with it the
+    rollout's deadline) for all that time.
+
+    Args:
+        cut: whether a block may end with the text instead of its closing.
+    """
+    place = 0
+    while (head := opening.search(text, place)) is not None:
+        end = text.find(closing, head.end())
+        if end < 0:
+            if cut:
+                yield head[1], text[head.end() :].strip()
+            return
+        yield head[1], text[head.end() : end].strip()
+        place = end + len(closing)
 
 
 def _json(text: str) -> Any:

@@ -26,6 +26,11 @@ from rollout.reply import Message, Reply, read_reply
 from rollout.steps import Steps
 from rollout.tools import Tool, ToolCall, as_tool, run_patiently
 
+# Characters of an unknown tool's name that are told back to the policy.
+_SHOWN = 64
+# Bytes of replies after which no further turn is sampled: token counts are the policy's own word.
+_MOST_REPLY_BYTES = 16_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -67,6 +72,7 @@ class Turn:
 class _Transcript:
     turns: list[Turn] = field(default_factory=list[Turn])
     encoded: list[str] = field(default_factory=list[str])
+    size: int = 0
     usage: dict[str, int] = field(
         default_factory=lambda: {"prompt_tokens": 0, "completion_tokens": 0}
     )
@@ -183,6 +189,7 @@ class Episode:
             data, seconds = self._steps.turn(
                 index, body, lambda: self._policy.sample(body, self._budget.deadline)
             )
+            self._transcript.size += len(data)
             reply = read_reply(data)
         except SampleFailed as error:
             if error.captured != "no":
@@ -313,6 +320,8 @@ class Episode:
                 raise BudgetSpent(f"The rollout's {self._budget.turns} turns are spent.")
             if self._transcript.usage["completion_tokens"] >= self._budget.tokens:
                 raise BudgetSpent(f"The rollout's {self._budget.tokens} tokens are spent.")
+            if self._transcript.size >= _MOST_REPLY_BYTES:
+                raise BudgetSpent(f"The replies are larger than {_MOST_REPLY_BYTES} bytes in all.")
             self._started += 1
             return self._started - 1
 
@@ -342,7 +351,8 @@ class Episode:
         self._count("tool_calls")
         tool = by_name.get(call.name)
         if tool is None:
-            content = f"Error: there is no tool {call.name!r}; use {', '.join(by_name)}."
+            named = call.name[:_SHOWN]  # as long as the policy likes
+            content = f"Error: there is no tool {named!r}; use {', '.join(by_name)}."
             self._count("tool_errors")
         else:
             result = run_patiently(

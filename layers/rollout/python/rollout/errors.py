@@ -49,6 +49,9 @@ from typing import Any, ClassVar, Literal
 Boundary = Literal["caller", "agent", "policy", "tool", "deadline", "trainer", "platform"]
 Captured = Literal["no", "unknown", "yes"]
 
+# A row holds the detail of an error; what an error quotes may be as long as its sender likes.
+_LONGEST_DETAIL = 2_000
+
 
 class RolloutError(Exception):
     """Base of the tree.
@@ -65,6 +68,8 @@ class RolloutError(Exception):
     status: ClassVar[int] = 500
 
     def __init__(self, detail: str, *, retry_after: int | None = None, **facts: Any) -> None:
+        if len(detail) > _LONGEST_DETAIL:
+            detail = detail[:_LONGEST_DETAIL] + "…"
         super().__init__(detail)
         self.detail = detail
         self.retry_after = retry_after

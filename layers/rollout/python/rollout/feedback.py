@@ -128,8 +128,7 @@ def _refused(operation: str, error: Any) -> ReportRefused | ReportUndelivered:
     detail = f"{operation} answered {status} {error.response['Error']['Code']}."
     if status in _FINAL:
         return ReportRefused(detail, operation=operation, answered=status)
-    after = metadata["HTTPHeaders"].get("retry-after", "")
-    return ReportUndelivered(detail, retry_after=int(after) if after.isdecimal() else 0)
+    return ReportUndelivered(detail, retry_after=clients.retry_after(metadata))
 
 
 # --- under the reference SDK's names ----------------------------------------------------------------

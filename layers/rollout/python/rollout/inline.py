@@ -14,7 +14,7 @@ from rollout.dispatch import check_open
 from rollout.errors import OutOfTime, ReportRefused, ReportUndelivered
 from rollout.feedback import feedback_for
 from rollout.policy import policy_for
-from rollout.records import Record, Records
+from rollout.records import Record, Records, bounded
 from rollout.run import Ending, Report, Rollout, run
 from rollout.settings import Settings
 from rollout.settle import finish
@@ -41,6 +41,8 @@ class Played:
             ReportUndelivered: the ending is stored, the trainer does not know it yet.
         """
         result = self.ending.result(self.rollout.destination.trajectory_id)
+        if not bounded(self.ending.output, ""):  # as in the answer to a repeat, which the row gives
+            result["output"] = None
         if self.report.delivery == "pending":
             raise ReportUndelivered(
                 f"{self.report.detail} The result is kept; send the same request again to deliver it.",

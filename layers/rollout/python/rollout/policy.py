@@ -18,7 +18,8 @@ from rollout.errors import BadReply, OutOfTime, SampleFailed
 from rollout.settings import Settings
 from rollout.trust import Destination
 
-MAX_REPLY_BYTES = 16_000_000
+# A reply of 6 MB that is all brackets takes 150 MB once it is read; a function has 1 GB.
+MAX_REPLY_BYTES = 6_000_000
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 8.0
 
 
@@ -152,8 +153,7 @@ def _refused(error: Any) -> SampleFailed:
     code = error.response.get("Error", {}).get("Code", "")
     detail = f"Sample answered {status} {code}."
     if status == 429:
-        after = metadata.get("HTTPHeaders", {}).get("retry-after", "")
-        return SampleFailed(detail, captured="no", retry_after=int(after) if after.isdigit() else 0)
+        return SampleFailed(detail, captured="no", retry_after=clients.retry_after(metadata))
     # 4xx: the request was refused before it reached the model. 5xx: nobody can know.
     return SampleFailed(detail, captured="no" if 400 <= status < 500 else "unknown")
 

@@ -26,7 +26,7 @@ from rollout.errors import AlreadyRunning, BodyMismatch, NotFound
 from rollout.run import Ending, Report, Rollout
 from rollout.settings import Settings
 from rollout.table import Row, Table, answering
-from rollout.trust import Destination
+from rollout.trust import Destination, is_name
 
 State = Literal["accepted", "running", "scored", "ready", "failed"]
 # What is left to do with a rollout somebody asks for: play it, deliver the ending it has, settle it
@@ -131,7 +131,9 @@ class Records:
         Raises:
             NotFound: it was never accepted, or its retention is over.
         """
-        row = self._table.get(_pk(job_arn, trajectory_id), "rollout")
+        # Storage refuses to look for a key that is too long; that would be an outage to the caller.
+        known = is_name(job_arn, trajectory_id)
+        row = self._table.get(_pk(job_arn, trajectory_id), "rollout") if known else None
         if row is None:
             raise NotFound(
                 "No such rollout: it was never accepted here, or its retention is over. "
@@ -399,7 +401,7 @@ class Hold:
             "uncertain": ending.uncertain,
             "seconds": ending.seconds,
             "usage": json.dumps(ending.usage),
-            "metrics": _bounded(ending.metrics, "{}"),
+            "metrics": bounded(ending.metrics, "{}"),
             # The report is due right away; the sweep looks for what stays here.
             "due_at": iso(time.time() + self.report_patience),
         }
@@ -409,7 +411,7 @@ class Hold:
             sets |= {"error": json.dumps(ending.error), "boundary": ending.error["boundary"]}
         if keep:
             sets |= {
-                "output": _bounded(ending.output, "null"),
+                "output": bounded(ending.output, "null"),
                 "content": content_key(self.rollout),
             }
         self._change(sets, state="running", removes=("request", "request_key"))
@@ -513,7 +515,8 @@ def iso(when: float) -> str:
     return datetime.fromtimestamp(when, UTC).isoformat(timespec="milliseconds")
 
 
-def _bounded(value: Any, otherwise: str) -> str:
+def bounded(value: Any, otherwise: str) -> str:
+    """A value's JSON, or ``otherwise`` where it is too large for a row or an answer."""
     text = json.dumps(value)
     return text if len(text) <= _MAX_INLINE_JSON else otherwise
 

@@ -16,6 +16,9 @@ from rollout.tools import ToolCall
 
 Message = dict[str, Any]
 
+# More tokens than any turn has; a count beyond it is no count.
+_MOST_TOKENS = 1_000_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -84,7 +87,11 @@ def read_reply(data: bytes) -> Reply:
         raise BadReply("The policy's reply is not valid JSON.") from None
     except (KeyError, IndexError, TypeError):
         raise BadReply("The policy's reply has no choices[0].message.") from None
-    message = {"role": "assistant", **cast("Message", message)}
+    try:
+        json.dumps(raw, allow_nan=False)
+    except ValueError:  # 1e999 is JSON and infinite; no later request and no record could hold it
+        raise BadReply("The policy's reply holds a number that is out of range.") from None
+    message = {**cast("Message", message), "role": "assistant"}  # it speaks for nobody else
     return Reply(message, str(choice.get("finish_reason") or ""), _usage(raw), raw)
 
 
@@ -95,17 +102,20 @@ def _assemble(data: bytes) -> dict[str, Any]:
     """
     raw: dict[str, Any] = {"object": "chat.completion"}
     message: dict[str, Any] = {"role": "assistant", "content": None}
-    calls: dict[int, dict[str, Any]] = {}
+    # Parts are joined once, at the end: adding each to what there is takes the square of the reply.
+    texts: dict[str, list[str]] = {}
+    calls: dict[int, _StreamedCall] = {}
     reason: Any = None
     for chunk in _events(data):
         told = {k: v for k, v in chunk.items() if k not in ("choices", "object") and v is not None}
         raw |= told
         for choice in map(_object, chunk.get("choices") or []):
             if choice.get("index", 0) == 0:
-                _add(message, calls, _object(choice.get("delta")))
+                _add(message, texts, calls, _object(choice.get("delta")))
                 reason = choice.get("finish_reason") or reason
+    message |= {key: "".join(parts) for key, parts in texts.items()}
     if calls:
-        message["tool_calls"] = [calls[index] for index in sorted(calls)]
+        message["tool_calls"] = [calls[index].whole() for index in sorted(calls)]
     return {**raw, "choices": [{"index": 0, "message": message, "finish_reason": reason}]}
 
 
@@ -116,31 +126,51 @@ def _events(data: bytes) -> Iterator[dict[str, Any]]:
             yield _object(parse_json(event))
 
 
-def _add(message: Message, calls: dict[int, dict[str, Any]], delta: dict[str, Any]) -> None:
-    """Add one chunk's delta to the message and the tool calls so far."""
+@dataclass(slots=True)
+class _StreamedCall:
+    """A tool call so far; its name and arguments come in pieces."""
+
+    head: dict[str, Any] = field(default_factory=dict[str, Any])
+    name: list[str] = field(default_factory=list[str])
+    arguments: list[str] = field(default_factory=list[str])
+
+    def add(self, part: dict[str, Any]) -> None:
+        function = _object(part.get("function"))
+        self.name.append(str(function.get("name") or ""))
+        self.arguments.append(str(function.get("arguments") or ""))
+        self.head |= {k: v for k, v in part.items() if k in ("id", "type") and v}
+
+    def whole(self) -> dict[str, Any]:
+        function = {"name": "".join(self.name), "arguments": "".join(self.arguments)}
+        return {"function": function, **self.head}
+
+
+def _add(
+    message: Message,
+    texts: dict[str, list[str]],
+    calls: dict[int, _StreamedCall],
+    delta: dict[str, Any],
+) -> None:
+    """Add one chunk's delta to the message, its texts and the tool calls so far."""
     for key, value in delta.items():
         if key == "tool_calls":
             for part in map(_object, value or []):
-                _merge(calls.setdefault(int(part.get("index", 0)), {}), part)
+                index = part.get("index", 0)
+                if type(index) is not int:
+                    raise TypeError
+                calls.setdefault(index, _StreamedCall()).add(part)
         elif isinstance(value, str) and key != "role":
-            message[key] = (message.get(key) or "") + value
+            texts.setdefault(key, []).append(value)
         elif value is not None:
             message[key] = value
-
-
-def _merge(call: dict[str, Any], part: dict[str, Any]) -> None:
-    """Add one part of a streamed tool call; names and arguments come in pieces."""
-    function = call.setdefault("function", {"name": "", "arguments": ""})
-    for key in ("name", "arguments"):
-        function[key] += str(_object(part.get("function")).get(key) or "")
-    call |= {k: v for k, v in part.items() if k in ("id", "type") and v}
 
 
 def _usage(raw: dict[str, Any]) -> dict[str, int]:
     usage = raw.get("usage")
     if not isinstance(usage, dict):
         return {}
-    return {k: v for k, v in cast("dict[str, Any]", usage).items() if type(v) is int and v >= 0}
+    known = cast("dict[str, Any]", usage)
+    return {k: v for k, v in known.items() if type(v) is int and 0 <= v <= _MOST_TOKENS}
 
 
 def _object(value: Any) -> dict[str, Any]:

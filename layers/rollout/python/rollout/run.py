@@ -12,7 +12,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from threading import Thread
 from typing import Any, Literal, Protocol, cast
 
@@ -174,7 +174,7 @@ def run(
             settings=settings,
             deadline=deadline,
         )
-        return asdict(ending)
+        return _shallow(ending)
 
     try:
         ending = Ending(**steps.play(body))
@@ -273,7 +273,7 @@ def play(
         uncertain=uncertain,
         usage=episode.usage(),
         seconds=round(time.time() - began, 3),
-        transcript=[asdict(turn) for turn in episode.transcript],
+        transcript=[_shallow(turn) for turn in episode.transcript],
     )
 
 
@@ -372,6 +372,11 @@ def _within(function: Callable[[], Any], deadline: float) -> Any:
     if not done:
         raise value
     return value
+
+
+def _shallow(value: Any) -> dict[str, Any]:
+    """A dataclass as a dict that shares what it holds: ``asdict`` copies whole transcripts."""
+    return {known.name: getattr(value, known.name) for known in fields(value)}
 
 
 def _output(value: Any, name: str) -> Any:

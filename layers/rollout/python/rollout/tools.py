@@ -144,8 +144,10 @@ def as_tool(function: Callable[..., Any] | Tool) -> Tool:
             annotation,
             Field(default, description=of_parameter.get(parameter.name)),
         )
-    # extra="forbid": a misspelt argument must come back to the model, not vanish.
-    model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+    # A misspelt argument must come back to the model, not vanish; so must 1e999 and NaN, which no
+    # message and no output could hold.
+    config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model = create_model(name, __config__=config, **fields)
     parameters = model.model_json_schema()
     parameters.pop("title", None)
 

@@ -81,6 +81,12 @@ def check_metadata(metadata: RolloutMetadata, settings: Settings) -> Destination
     return Destination(metadata.job_arn, metadata.trajectory_id, endpoint, region, "")
 
 
+def is_name(job_arn: str, trajectory_id: str) -> bool:
+    """Whether a rollout could have this job and this id; an evaluation has no job."""
+    plausible = not job_arn or (len(job_arn) <= 256 and _JOB_ARN.fullmatch(job_arn))
+    return bool(plausible and _TRAJECTORY_ID.fullmatch(trajectory_id))
+
+
 def _check_trajectory_id(trajectory_id: str) -> None:
     if not _TRAJECTORY_ID.fullmatch(trajectory_id):
         raise Untrusted(
