@@ -33,10 +33,11 @@ _TOO_MANY = 429
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A rollout that will be played, or was before."""
+    """A rollout that will be played, or was before; ``execution`` is the name it is played under."""
 
     rollout: Rollout
     repeated: bool
+    execution: str
 
     def answer(self, path: str) -> tuple[dict[str, str], dict[str, str]]:
         """Headers and body of the 202; the same for a repeat.
@@ -72,15 +73,16 @@ def dispatch(request: RolloutRequest, settings: Settings, *, door: str) -> Accep
     if settings.max_running:
         _check_room(records, rollout, settings)
     verdict, hold = records.accept_durable(rollout, door=door)
-    if verdict == "wait":
-        return Accepted(rollout, repeated=True)
     where = rollout.destination
+    name = execution_name(where.job_arn, where.trajectory_id, hold.attempt)
+    if verdict == "wait":
+        return Accepted(rollout, repeated=True, execution=name)
     try:
         start(where.job_arn, where.trajectory_id, hold.attempt, settings)
     except (Throttled, ConfigurationError):
         hold.withdraw()
         raise
-    return Accepted(rollout, repeated=verdict == "again")
+    return Accepted(rollout, repeated=verdict == "again", execution=name)
 
 
 def check_open(settings: Settings) -> None:

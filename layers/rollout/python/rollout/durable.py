@@ -120,6 +120,7 @@ class DurableSteps:
         self.patience = patience
         self._needed = settings.sample_timeout + _MARGIN
         self.before_first_turn: Callable[[], None] = lambda: None
+        self.report_retries = 0
 
     def play(self, body: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         def inside(child: DurableContext) -> dict[str, Any]:
@@ -195,18 +196,24 @@ class DurableSteps:
         return _value(known)
 
     def report(self, name: str, send: Callable[[], None]) -> None:
-        def attempt(_: StepContext) -> Outcome:
+        tries = 1
+
+        def attempt(step: StepContext) -> Outcome:
+            nonlocal tries
+            tries = step.attempt
             try:
-                return {"value": send()}
+                return {"value": send(), "tries": tries}
             except ReportRefused as error:
-                return {"error": error.record()}
+                return {"error": error.record(), "tries": tries}
 
         try:
             known = self._context.step(attempt, name, self._repeated(ReportUndelivered))
         except StepError:
+            self.report_retries += tries - 1
             raise ReportUndelivered(
                 f"The report {name!r} did not get through in time; the sweep goes on with it."
             ) from None
+        self.report_retries += known["tries"] - 1
         _value(known)
 
     # --- inside -------------------------------------------------------------------------------

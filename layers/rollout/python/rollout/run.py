@@ -12,7 +12,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from threading import Thread
 from typing import Any, Literal, Protocol, cast
 
@@ -123,10 +123,11 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of the terminal report."""
+    """What became of the terminal report, and how often it had to be sent again."""
 
     delivery: Delivery
     detail: str = ""
+    retries: int = 0
 
 
 class Ledger(Protocol):
@@ -203,6 +204,7 @@ def report(
         outcome = Report("refused", error.detail)
     except ReportUndelivered as error:
         outcome = Report("pending", error.detail)
+    outcome = replace(outcome, retries=steps.report_retries)
     steps.remember("reported", lambda: ledger.reported(ending, outcome))
     return outcome
 

@@ -23,7 +23,12 @@ class Sampled(NamedTuple):
 
 
 class Steps(Protocol):
-    """The side effects of one rollout."""
+    """The side effects of one rollout.
+
+    ``report_retries`` counts the reports that had to be sent again.
+    """
+
+    report_retries: int
 
     def play(self, body: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Run the agent's part once and return its ending (a JSON object).
@@ -94,6 +99,7 @@ class InlineSteps:
         self._before_first_turn = before_first_turn
         self._report_deadline = report_deadline
         self._sampling = False
+        self.report_retries = 0
 
     def play(self, body: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return body()
@@ -128,4 +134,5 @@ class InlineSteps:
                 if time.time() + pause >= self._report_deadline:
                     raise
                 time.sleep(pause)
+                self.report_retries += 1
                 longest = min(longest * 2, 2.0)
