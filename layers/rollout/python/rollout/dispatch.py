@@ -16,9 +16,9 @@ from urllib.parse import quote, urlencode
 from rollout import clients, trust
 from rollout.agent import load_agent
 from rollout.contract import RolloutRequest
+from rollout.drain import check_open
 from rollout.errors import (
     ConfigurationError,
-    Draining,
     NotFound,
     Throttled,
     Unavailable,
@@ -64,10 +64,10 @@ def dispatch(request: RolloutRequest, settings: Settings, *, door: str) -> Accep
         Draining, ConfigurationError, Throttled: nothing was accepted; ``retry_after`` says when.
         Unavailable: nobody can tell; the same request again is safe.
     """
-    check_open(settings)
     if not settings.worker:
         raise ConfigurationError("ROLLOUT_WORKER is not set: there is no durable worker to start.")
     rollout = Rollout.of(request, trust.check(request, settings))
+    check_open(settings)
     load_agent(settings.agent)
     records = Records(settings)
     if settings.max_running:
@@ -83,19 +83,6 @@ def dispatch(request: RolloutRequest, settings: Settings, *, door: str) -> Accep
         hold.withdraw()
         raise
     return Accepted(rollout, repeated=verdict == "again", execution=name)
-
-
-def check_open(settings: Settings) -> None:
-    """Refuse new rollouts while the stack drains.
-
-    Raises:
-        Draining: the switch is on.
-    """
-    if settings.draining:
-        raise Draining(
-            "This stack is being drained before a deployment and takes no new rollouts.",
-            retry_after=60,
-        )
 
 
 def start(job_arn: str, trajectory_id: str, attempt: int, settings: Settings) -> None:

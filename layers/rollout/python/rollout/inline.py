@@ -10,7 +10,7 @@ from typing import Any
 from rollout import trust
 from rollout.agent import load_agent
 from rollout.contract import RolloutRequest
-from rollout.dispatch import check_open
+from rollout.drain import check_open
 from rollout.errors import OutOfTime, ReportRefused, ReportUndelivered
 from rollout.feedback import feedback_for
 from rollout.policy import policy_for
@@ -72,8 +72,8 @@ def play_inline(request: RolloutRequest, settings: Settings, time_left: float) -
             accepted.
     """
     began = time.time()
-    check_open(settings)
     rollout = Rollout.of(request, trust.check(request, settings))
+    check_open(settings)
     agent = load_agent(settings.agent)
     end = began + min(settings.inline_budget, time_left - _ANSWER)
     lease = max(end - began, 0) + 2 * _ANSWER

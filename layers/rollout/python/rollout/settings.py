@@ -83,7 +83,6 @@ class Settings:
     worker: str
     job_endpoint: str
     max_running: int
-    draining: bool
     job_metrics: tuple[str, ...]
     otel: bool
 
@@ -222,7 +221,6 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         worker=read.text("ROLLOUT_WORKER", ""),
         job_endpoint=read.text("ROLLOUT_JOB_ENDPOINT", ""),
         max_running=read.number("ROLLOUT_MAX_RUNNING", 0, int, 0, 1_000_000),
-        draining=read.choice("ROLLOUT_DRAINING", ("false", "true")) == "true",
         job_metrics=_job_metrics(read),
         otel=read.choice("ROLLOUT_OTEL", ("false", "true")) == "true",
     )
