@@ -31,7 +31,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
     try:
         execution = detail["durableExecutionArn"]
         started = _started(execution)
-        telemetry.about(started["job_arn"], started["trajectory_id"], execution)
+        telemetry.about(**started, execution_arn=execution)
         record = Records(settings()).get(started["job_arn"], started["trajectory_id"])
         if record.terminal or record.attempt != started["attempt"]:
             return {"closed": "no", "why": f"the rollout is {record.state}"}

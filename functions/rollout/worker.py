@@ -35,8 +35,7 @@ def handler(event: dict[str, Any], context: DurableContext) -> dict[str, Any]:
         event: ``{"job_arn", "trajectory_id", "attempt"}``; the record holds the rest.
     """
     telemetry.begin(context.lambda_context)
-    execution = context.execution_context.durable_execution_arn
-    telemetry.about(event["job_arn"], event["trajectory_id"], execution)
+    telemetry.about(**event, execution_arn=context.execution_context.durable_execution_arn)
     if context.is_replaying():
         telemetry.resumed()
     known, agent = settings(), _agent()

@@ -14,7 +14,7 @@ from typing import Any
 from aws_lambda_powertools.logging import Logger
 
 from rollout import metrics
-from rollout.dispatch import Accepted
+from rollout.dispatch import Accepted, execution_name
 from rollout.errors import OutOfTime, RolloutError
 from rollout.inline import Played
 from rollout.records import Record
@@ -36,16 +36,17 @@ def begin(context: Any) -> None:
     logger.thread_safe_append_keys(request_id=getattr(context, "aws_request_id", ""))
 
 
-def about(job_arn: str, trajectory_id: str, execution_arn: str = "") -> None:
+def about(job_arn: str, trajectory_id: str, *, attempt: int = 0, execution_arn: str = "") -> None:
     """Name the rollout in hand.
 
     Args:
-        execution_arn: of the durable execution that plays it, ``…/durable-execution/{name}/{id}``.
+        attempt: the one that a durable execution plays; names the execution.
+        execution_arn: of that execution.
     """
     ids = {"job_arn": job_arn[:_LONGEST_ID], "trajectory_id": trajectory_id[:_LONGEST_ID]}
-    if execution_arn:
-        _, _, place = execution_arn.partition("/durable-execution/")
-        ids |= {"execution_arn": execution_arn, "execution": place.split("/")[0]}
+    if attempt:
+        name = execution_name(job_arn, trajectory_id, attempt)
+        ids |= {"execution": name, "execution_arn": execution_arn}
     logger.thread_safe_append_keys(**ids)
 
 
