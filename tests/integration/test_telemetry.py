@@ -413,7 +413,7 @@ WORDS = {
 
 def queries():
     page = (ROOT / "docs/operations.md").read_text()
-    return re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    return re.findall(r"```insights\n(.*?)```", page, re.DOTALL)
 
 
 def fields_of(query):

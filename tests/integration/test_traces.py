@@ -86,7 +86,11 @@ def test_a_turn_that_replays_has_no_second_span(spans):
     found = roots(spans, "durable")
     assert len(found) == 2  # the second invocation sends the report again
     names = [[span.name for span in children(spans, root)] for root in found]
-    assert sorted(sum(names, [])) == ["CompleteRollout", *["UpdateReward"] * 2, *["chat"] * 3]
+    assert sorted(name for found in names for name in found) == [
+        "CompleteRollout",
+        *["UpdateReward"] * 2,
+        *["chat"] * 3,
+    ]
 
 
 def test_no_span_has_content(spans):
@@ -111,6 +115,9 @@ def test_health_says_that_there_is_nothing_to_trace_with_and_rollouts_go_on(monk
         # What find_spec looks up: a module that is known to be missing.
         monkeypatch.setitem(sys.modules, "opentelemetry", None)
         answer = httpx.get(f"{stack.url}/health")
-        assert (answer.status_code, answer.json()["type"]) == (503, "urn:rollout:problem:misconfigured")
+        assert (answer.status_code, answer.json()["type"]) == (
+            503,
+            "urn:rollout:problem:misconfigured",
+        )
         assert "OtelLayer" in answer.json()["detail"]
         assert post(stack, "untraced").json()["reward"] == 0.5

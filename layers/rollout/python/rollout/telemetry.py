@@ -85,7 +85,7 @@ def durable(rollout: Rollout, ending: Ending, told: Report, seconds: float) -> N
     extra = {"group": rollout.group, "repeated": False, "door": "durable"}
     extra |= {**_ending(ending, told), "seconds": round(seconds, 3)}
     logger.info("rollout ended", extra=extra)
-    numbers = {**_outcome(ending, told), **_played(ending), "DurableSeconds": seconds}
+    numbers = {**_outcome(ending, told), **_played(ending), "DurableSeconds": round(seconds, 3)}
     _emit(numbers, _boundary(ending, told))
 
 
@@ -176,7 +176,7 @@ def _played(ending: Ending) -> dict[str, float | list[float]]:
         "TokensIn": ending.usage.get("prompt_tokens", 0),
         "TokensOut": ending.usage.get("completion_tokens", 0),
         "TextToolCalls": ending.metrics.get("text_tool_calls", 0),
-        "SampleLatency": [turn["seconds"] for turn in ending.transcript],
+        "SampleLatency": [round(turn["seconds"], 4) for turn in ending.transcript],
     }
 
 
