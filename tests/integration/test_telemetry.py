@@ -116,6 +116,11 @@ def spoken(tmp_path_factory):
         assert job(event, LambdaContext()) == {}
         ended(stack, "job")
         environment_of(HANDLERS / "sweep.py")()({}, LambdaContext())
+        telemetry.begin(LambdaContext())
+        try:
+            raise ValueError("canary-bug")
+        except ValueError as bug:
+            telemetry.crashed(bug)
         until(lambda: sum('"DurableSeconds"' in line for line in lines()) == 3)
         yield [json.loads(line) for line in lines()]
 
@@ -155,6 +160,7 @@ def test_every_line_about_a_rollout_has_its_ids(spoken):
     assert {line.get("message") for line in rest if "_aws" not in line} == {
         "request refused",
         "sweep ended",
+        "unexpected error",
     }
     assert [set(METRICS) & set(line) for line in rest if "_aws" in line] == [{"Healthy"}]
 
@@ -313,7 +319,7 @@ def test_a_report_given_up_counts_when_the_sweep_delivers_it():
         return numbers([line], "ReportsPending") == [1]
 
     faults = parse_faults("CompleteRollout:status=503")
-    environ = {**ENVIRON, "ROLLOUT_INLINE_BUDGET": "3", "ROLLOUT_REPORT_MARGIN": "2.5"}
+    environ = {**ENVIRON, "ROLLOUT_INLINE_BUDGET": "8", "ROLLOUT_REPORT_MARGIN": "2"}
     with (
         printing() as lines,
         LocalStack(talks, agent="tests.playing:talkative", faults=faults, environ=environ) as stack,
@@ -329,6 +335,49 @@ def test_a_report_given_up_counts_when_the_sweep_delivers_it():
     assert numbers(said, "RolloutsCompleted") == [1]
     assert numbers(said, "Turns") == [3]
     assert numbers(said, "Reward") == [0.5]
+
+
+def one_rollout(environ=(), policy=talks, faults="", **instance):
+    """The lines of one inline rollout on a stack of its own."""
+    with (
+        printing() as lines,
+        LocalStack(
+            policy,
+            agent="tests.playing:talkative",
+            faults=parse_faults(faults),
+            environ={**ENVIRON, **dict(environ)},
+        ) as stack,
+    ):
+        post(stack, "one", **instance)
+    return [json.loads(line) for line in lines()]
+
+
+def test_an_inline_rollout_that_runs_out_of_time_is_an_overrun():
+    def slow(asked):
+        time.sleep(2)
+        return talks(asked)
+
+    said = one_rollout({"ROLLOUT_INLINE_BUDGET": "3", "ROLLOUT_REPORT_MARGIN": "1.5"}, slow)
+    assert numbers(said, "InlineOverruns") == numbers(said, "RolloutsFailed") == [1]
+    assert {line["boundary"] for line in said if "_aws" in line} == {"deadline"}
+
+
+def test_a_floor_is_counted_by_its_boundary_and_as_completed():
+    said = one_rollout({"ROLLOUT_FAILURE_POLICY": "agent=floor:0"}, **{"raise": True})
+    assert numbers(said, "RolloutsCompleted") == numbers(said, "RolloutsFloored") == [1]
+    assert numbers(said, "RolloutsFailed") == [0]
+    assert numbers(said, "Reward") == [0.0]
+    (line,) = [line for line in said if "_aws" in line]
+    assert line["boundary"] == "agent"
+    told = line["_aws"]["CloudWatchMetrics"][1]["Metrics"]
+    assert [metric["Name"] for metric in told] == ["RolloutsFloored"]
+
+
+def test_a_reward_the_trainer_refuses_is_a_failure_of_the_trainer():
+    said = one_rollout(faults="UpdateReward:status=409")
+    assert numbers(said, "RolloutsFailed") == [1]
+    assert numbers(said, "Reward") == []
+    assert {line["boundary"] for line in said} == {"trainer"}
 
 
 def test_a_rollout_whose_process_died_is_counted_as_closed(tmp_path):
@@ -426,7 +475,9 @@ def fields_of(query):
 
 def test_every_field_of_the_documented_queries_is_in_the_lines(spoken):
     known = {name for line in spoken for name in line} | {"@timestamp", "@message", "m", "h"}
-    known |= {"was"}  # of a line that only the closer and the sweep write
+    known |= {"was"}  # of a line that only the closer and the sweep write; tested above
+    # Logs Insights names the elements of a list so.
+    known |= {f"{n}.0" for line in spoken for n, value in line.items() if isinstance(value, list)}
     assert len(queries()) >= 6
     for query in queries():
         assert fields_of(query) - known == set(), query
