@@ -61,6 +61,8 @@ def test_an_alarm_watches_a_metric_that_is_sent(name):
         assert statistic in ("Sum", "Minimum", "Maximum", "p95")
         if namespace == "Rollout":
             assert dimensions == OWN
+        if namespace == "AWS/ApiGateway":
+            assert dimensions["ApiName"] == RESOURCES["Api"]["Properties"]["Name"]
         if namespace == "AWS/Lambda" and metric in ("Errors", "Throttles"):
             assert RESOURCES[dimensions["FunctionName"]["Ref"]]["Type"].endswith("Function")
 
