@@ -56,7 +56,9 @@ scale: .venv/ready ## a step of 4,096 rollouts against AWS's quotas, simulated (
 
 deploy: build ## deploy, unless rollouts are in flight (PROFILE=default FORCE=1)
 	rollout guard --stack "$(STACK)" $(if $(FORCE),--warn)
-	$(SAM) deploy --template-file .aws-sam/$(ARCHITECTURE)/template.yaml --config-file $(CURDIR)/samconfig.toml --config-env $(PROFILE)
+	overrides=$$(python -c 'import tomllib; print(tomllib.load(open("samconfig.toml", "rb"))["$(PROFILE)"]["deploy"]["parameters"]["parameter_overrides"])'); \
+	$(SAM) deploy --template-file .aws-sam/$(ARCHITECTURE)/template.yaml --config-file $(CURDIR)/samconfig.toml --config-env $(PROFILE) \
+	  --parameter-overrides $$overrides Revision=$$(date +%s)
 
 lint: .venv/ready ## ruff and strict types
 	ruff check .

@@ -9,8 +9,9 @@ from typing import Any
 import boto3
 from rich.console import Console
 
+from rollout.drain import FRESH, switch
 from rollout.records import Records
-from rollout.settings import read_settings
+from rollout.settings import Settings, read_settings
 
 
 def register(commands: Any) -> None:
@@ -55,16 +56,19 @@ def guard(stack: str, console: Console, *, refuse: bool = True) -> int:
 def drain(stack: str, console: Console, *, on: bool = True, timeout: float = 3_600) -> int:
     """Switch a stack to refuse new rollouts, and wait until none is in flight.
 
-    Only the parameter ``Draining`` changes; template and other parameters stay as deployed.
+    The switch is a row of its table: no function changes, and it takes effect within seconds.
     """
     outputs = _outputs(stack)
     if "Table" not in outputs:
         console.print(f"[red]{stack} is not deployed.[/red]")
         return 1
-    _switch(stack, on=on)
+    switch(_settings(outputs), on=on)
     console.print(f"{stack} {'refuses' if on else 'takes'} new rollouts.")
+    if not on:
+        return 0
     until = time.monotonic() + timeout
-    while on and (count := in_flight(outputs)):
+    time.sleep(FRESH + 1)  # until then a function may believe that the stack is open
+    while count := in_flight(outputs):
         if time.monotonic() > until:
             console.print(f"[red]{count} rollouts are still in flight after {timeout:g} s.[/red]")
             return 1
@@ -75,10 +79,13 @@ def drain(stack: str, console: Console, *, on: bool = True, timeout: float = 3_6
 
 def in_flight(outputs: dict[str, str]) -> int:
     """How many rollouts of a deployed stack have not ended."""
+    return Records(_settings(outputs)).count_open()
+
+
+def _settings(outputs: dict[str, str]) -> Settings:
     names = {"ROLLOUT_TABLE": outputs["Table"], "ROLLOUT_BUCKET": outputs["Bucket"]}
     region = boto3.Session().region_name or ""
-    known = read_settings({**names, "ROLLOUT_ACCOUNT_ID": "-", "AWS_REGION": region})
-    return Records(known).count_open()
+    return read_settings({**names, "ROLLOUT_ACCOUNT_ID": "-", "AWS_REGION": region})
 
 
 def _outputs(stack: str) -> dict[str, str]:
@@ -90,28 +97,3 @@ def _outputs(stack: str) -> dict[str, str]:
             return {}
         raise
     return {item["OutputKey"]: item["OutputValue"] for item in found.get("Outputs", [])}
-
-
-def _switch(stack: str, *, on: bool) -> None:
-    client: Any = boto3.client("cloudformation")
-    known = client.describe_stacks(StackName=stack)["Stacks"][0]["Parameters"]
-    parameters = [
-        {"ParameterKey": "Draining", "ParameterValue": str(on).lower()},
-        *(
-            {"ParameterKey": item["ParameterKey"], "UsePreviousValue": True}
-            for item in known
-            if item["ParameterKey"] != "Draining"
-        ),
-    ]
-    try:
-        client.update_stack(
-            StackName=stack,
-            UsePreviousTemplate=True,
-            Parameters=parameters,
-            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-        )
-    except client.exceptions.ClientError as error:
-        if "No updates" not in str(error):
-            raise
-        return
-    client.get_waiter("stack_update_complete").wait(StackName=stack)

@@ -164,6 +164,7 @@ class LocalStack:
             "AWS_ENDPOINT_URL_S3": self.aws_url,
             "AWS_EC2_METADATA_DISABLED": "true",
             "POWERTOOLS_LOG_LEVEL": "CRITICAL",
+            "POWERTOOLS_METRICS_DISABLED": "true",
             "ROLLOUT_AGENT": self._agent,
             "ROLLOUT_TABLE": self.table,
             "ROLLOUT_BUCKET": self.bucket,

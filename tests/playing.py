@@ -88,3 +88,22 @@ def through_strands(episode: Episode) -> float:
     for turn in range(12):
         Agent(model=model(episode), callback_handler=None)(f"turn {turn}")
     return 1.0
+
+
+def note(text: str) -> str:
+    """Note something down.
+
+    Args:
+        text: what to note.
+    """
+    raise ValueError(f"canary-tool {text}")
+
+
+@agent
+def talkative(episode: Episode) -> float:
+    """Has content everywhere it can be: instance, messages, tool calls, their errors, its own error."""
+    instance = episode.instance
+    episode.converse(instance["question"], tools=[note], recover_text_calls=True)
+    if instance.get("raise"):
+        raise ValueError(f"canary-error {instance['question']}")
+    return 0.5

@@ -10,10 +10,10 @@ from aws_lambda_powertools.event_handler.api_gateway import APIGatewayRestResolv
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from rollout import telemetry
-from rollout.agent import load_agent
 from rollout.contract import parse_rollout, prefers_async, read_body
 from rollout.dispatch import dispatch
 from rollout.errors import MethodNotAllowed, NotFound, RolloutError
+from rollout.health import check
 from rollout.inline import play_inline
 from rollout.problem import CONTENT_TYPE, problem
 from rollout.records import Records
@@ -26,7 +26,7 @@ _METHODS = {"/rollout": "POST", "/health": "GET"}
 @app.get("/health")
 def health() -> Response[Any]:
     """Healthy when the configuration holds and the agent loads; otherwise the reasons."""
-    load_agent(settings().agent)
+    check(settings())
     return _json({"status": "healthy"})
 
 
@@ -36,16 +36,16 @@ def rollout() -> Response[Any]:
     event = app.current_event
     body = read_body(event.body, event.is_base64_encoded, settings().max_body_bytes)
     request = parse_rollout(body)
+    telemetry.about(request.metadata.job_arn, request.metadata.trajectory_id)
     if prefers_async(event.headers):
         known = dispatch(request, settings(), door="api")
         telemetry.accepted(known)
         # The path with the stage; event.path is without it.
         headers, document = known.answer(event.request_context.path or event.path)
         return Response(202, "application/json", json.dumps(document), headers)
-    played = play_inline(
-        request, settings(), app.lambda_context.get_remaining_time_in_millis() / 1000
-    )
-    telemetry.ended(played.rollout, played.ending, played.report, repeated=played.repeated)
+    left = app.lambda_context.get_remaining_time_in_millis() / 1000
+    played = play_inline(request, settings(), left)
+    telemetry.inline(played)
     return _json(played.answer())
 
 
@@ -55,6 +55,7 @@ def state() -> Response[Any]:
     """The state of a rollout; its job is named by ``?job_arn=``."""
     trajectory_id = unquote(app.current_event.path.removeprefix("/rollouts/"))
     job_arn = app.current_event.query_string_parameters.get("job_arn") or ""
+    telemetry.about(job_arn, trajectory_id)
     return _json(Records(settings()).get(job_arn, trajectory_id).summary())
 
 

@@ -29,7 +29,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
     if why is None:
         return {"closed": "no", "why": f"status {detail['status']} needs no closing"}
     try:
-        started = _started(detail["durableExecutionArn"])
+        execution = detail["durableExecutionArn"]
+        started = _started(execution)
+        telemetry.about(**started, execution_arn=execution)
         record = Records(settings()).get(started["job_arn"], started["trajectory_id"])
         if record.terminal or record.attempt != started["attempt"]:
             return {"closed": "no", "why": f"the rollout is {record.state}"}

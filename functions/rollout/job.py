@@ -15,8 +15,9 @@ def handler(event: Any, context: Any) -> dict[str, str]:
     """Accept one rollout; every failure is an answer, never an exception."""
     telemetry.begin(context)
     try:
-        accepted = dispatch(job_request(event, settings()), settings(), door="job")
-        telemetry.accepted(accepted)
+        request = job_request(event, settings())
+        telemetry.about(request.metadata.job_arn, request.metadata.trajectory_id)
+        telemetry.accepted(dispatch(request, settings(), door="job"))
     except RolloutError as error:
         telemetry.refused(error)
         return job_error(error)

@@ -1,4 +1,4 @@
-"""Scheduled: finishes what was left lying, and counts it."""
+"""Scheduled: finishes what was left lying, counts it, and says that the stack is healthy."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from rollout import telemetry
 from rollout.dispatch import start
 from rollout.errors import RolloutError
+from rollout.health import check
 from rollout.records import Record, Records
 from rollout.settings import settings
 from rollout.settle import settle
@@ -26,6 +27,7 @@ def handler(event: Any, context: Any) -> dict[str, int]:
     """
     del event
     telemetry.begin(context)
+    healthy = _healthy()
     done = {"started": 0, "delivered": 0, "closed": 0, "left": 0}
     records = Records(settings())
     for record in records.due(time.time(), _LIMIT):
@@ -33,13 +35,24 @@ def handler(event: Any, context: Any) -> dict[str, int]:
             break
         if not records.claim(record, _AGAIN):
             continue
+        telemetry.about(record.job_arn, record.trajectory_id)
         try:
             done[_finish(record)] += 1
         except RolloutError as error:
             telemetry.refused(error)
             done["left"] += 1
-    telemetry.swept(done)
+    telemetry.swept(done, healthy=healthy)
     return done
+
+
+def _healthy() -> bool:
+    """What ``GET /health`` looks at; that this sweep reached the table is seen by its ending at all."""
+    try:
+        check(settings())
+    except RolloutError as error:
+        telemetry.refused(error)
+        return False
+    return True
 
 
 def _finish(record: Record) -> str:

@@ -18,8 +18,9 @@ from rollout.errors import AgentUnavailable, AlreadyRunning
 from rollout.feedback import feedback_for
 from rollout.policy import policy_for
 from rollout.records import Records
-from rollout.run import Rollout, run
+from rollout.run import Rollout
 from rollout.settings import settings
+from rollout.traces import run
 from rollout.trust import check
 
 # Seconds of an execution's time kept for the sweep to be told that a report is not delivered.
@@ -34,6 +35,9 @@ def handler(event: dict[str, Any], context: DurableContext) -> dict[str, Any]:
         event: ``{"job_arn", "trajectory_id", "attempt"}``; the record holds the rest.
     """
     telemetry.begin(context.lambda_context)
+    telemetry.about(**event, execution_arn=context.execution_context.durable_execution_arn)
+    if context.is_replaying():
+        telemetry.resumed()
     known, agent = settings(), _agent()
     patience = time.time() + known.execution_timeout
     steps = DurableSteps(context, known, replay=agent.replay, patience=patience)
@@ -59,7 +63,7 @@ def handler(event: dict[str, Any], context: DurableContext) -> dict[str, Any]:
         )
     except AlreadyRunning:  # the closer or the sweep has taken it
         return {"status": "superseded"}
-    telemetry.ended(rollout, ending, told)
+    telemetry.durable(rollout, ending, told, time.time() - taken["accepted"])
     return {"status": ending.status, "report": told.delivery}
 
 

@@ -13,6 +13,7 @@ from local.durable import InProcess
 from local.faults import parse_faults
 from local.gateway import LambdaContext, environment_of
 from local.stack import HANDLERS, JOB_ARN, LocalStack
+from rollout.drain import switch
 from rollout.records import Records
 from rollout.settings import settings
 
@@ -255,12 +256,19 @@ def test_an_execution_that_dies_is_closed_once(tmp_path):
 
 
 def test_draining_refuses_new_rollouts(tmp_path):
-    with LocalStack(gold, environ={"ROLLOUT_DRAINING": "true"}) as stack:
+    with LocalStack(gold, durable=tmp_path) as stack:
+        switch(settings(), on=True)
+        switch(settings(), on=True)
         for headers in ({}, ASYNC):
             answer = post(stack, "t-1", headers=headers)
             assert answer.status_code == 503
             assert answer.json()["type"].endswith("draining")
             assert int(answer.headers["retry-after"]) > 0
+        switch(settings(), on=False)
+        assert [post(stack, "t-1", headers=headers).status_code for headers in ({}, ASYNC)] == [
+            200,
+            202,
+        ]
 
 
 def test_no_more_run_at_once_than_allowed(tmp_path):

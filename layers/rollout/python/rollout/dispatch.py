@@ -16,9 +16,9 @@ from urllib.parse import quote, urlencode
 from rollout import clients, trust
 from rollout.agent import load_agent
 from rollout.contract import RolloutRequest
+from rollout.drain import check_open
 from rollout.errors import (
     ConfigurationError,
-    Draining,
     NotFound,
     Throttled,
     Unavailable,
@@ -33,10 +33,11 @@ _TOO_MANY = 429
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A rollout that will be played, or was before."""
+    """A rollout that will be played, or was before; ``execution`` is the name it is played under."""
 
     rollout: Rollout
     repeated: bool
+    execution: str
 
     def answer(self, path: str) -> tuple[dict[str, str], dict[str, str]]:
         """Headers and body of the 202; the same for a repeat.
@@ -63,37 +64,25 @@ def dispatch(request: RolloutRequest, settings: Settings, *, door: str) -> Accep
         Draining, ConfigurationError, Throttled: nothing was accepted; ``retry_after`` says when.
         Unavailable: nobody can tell; the same request again is safe.
     """
-    check_open(settings)
     if not settings.worker:
         raise ConfigurationError("ROLLOUT_WORKER is not set: there is no durable worker to start.")
     rollout = Rollout.of(request, trust.check(request, settings))
+    check_open(settings)
     load_agent(settings.agent)
     records = Records(settings)
     if settings.max_running:
         _check_room(records, rollout, settings)
     verdict, hold = records.accept_durable(rollout, door=door)
-    if verdict == "wait":
-        return Accepted(rollout, repeated=True)
     where = rollout.destination
+    name = execution_name(where.job_arn, where.trajectory_id, hold.attempt)
+    if verdict == "wait":
+        return Accepted(rollout, repeated=True, execution=name)
     try:
         start(where.job_arn, where.trajectory_id, hold.attempt, settings)
     except (Throttled, ConfigurationError):
         hold.withdraw()
         raise
-    return Accepted(rollout, repeated=verdict == "again")
-
-
-def check_open(settings: Settings) -> None:
-    """Refuse new rollouts while the stack drains.
-
-    Raises:
-        Draining: the switch is on.
-    """
-    if settings.draining:
-        raise Draining(
-            "This stack is being drained before a deployment and takes no new rollouts.",
-            retry_after=60,
-        )
+    return Accepted(rollout, repeated=verdict == "again", execution=name)
 
 
 def start(job_arn: str, trajectory_id: str, attempt: int, settings: Settings) -> None:

@@ -120,6 +120,7 @@ class DurableSteps:
         self.patience = patience
         self._needed = settings.sample_timeout + _MARGIN
         self.before_first_turn: Callable[[], None] = lambda: None
+        self.tries: dict[str, int] = {}
 
     def play(self, body: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         def inside(child: DurableContext) -> dict[str, Any]:
@@ -195,11 +196,12 @@ class DurableSteps:
         return _value(known)
 
     def report(self, name: str, send: Callable[[], None]) -> None:
-        def attempt(_: StepContext) -> Outcome:
+        def attempt(step: StepContext) -> Outcome:
+            self.tries[name] = step.attempt
             try:
-                return {"value": send()}
+                return {"value": send(), "tries": step.attempt}
             except ReportRefused as error:
-                return {"error": error.record()}
+                return {"error": error.record(), "tries": step.attempt}
 
         try:
             known = self._context.step(attempt, name, self._repeated(ReportUndelivered))
@@ -207,6 +209,7 @@ class DurableSteps:
             raise ReportUndelivered(
                 f"The report {name!r} did not get through in time; the sweep goes on with it."
             ) from None
+        self.tries[name] = known["tries"]  # a replay is told it
         _value(known)
 
     # --- inside -------------------------------------------------------------------------------

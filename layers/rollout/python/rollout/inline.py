@@ -10,15 +10,16 @@ from typing import Any
 from rollout import trust
 from rollout.agent import load_agent
 from rollout.contract import RolloutRequest
-from rollout.dispatch import check_open
+from rollout.drain import check_open
 from rollout.errors import OutOfTime, ReportRefused, ReportUndelivered
 from rollout.feedback import feedback_for
 from rollout.policy import policy_for
-from rollout.records import Record, Records, bounded
-from rollout.run import Ending, Report, Rollout, run
+from rollout.records import Record, Records, Verdict, bounded
+from rollout.run import Ending, Report, Rollout
 from rollout.settings import Settings
 from rollout.settle import finish
 from rollout.steps import InlineSteps
+from rollout.traces import run
 
 # What is kept of a Lambda's own time limit for answering, seconds.
 _ANSWER = 1.0
@@ -26,12 +27,12 @@ _ANSWER = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """A rollout that ended within its request, now or before."""
+    """A rollout that ended within its request, now or before; the verdict says which."""
 
     rollout: Rollout
     ending: Ending
     report: Report
-    repeated: bool
+    verdict: Verdict
 
     def answer(self) -> dict[str, Any]:
         """The body of the answer.
@@ -73,8 +74,8 @@ def play_inline(request: RolloutRequest, settings: Settings, time_left: float) -
             accepted.
     """
     began = time.time()
-    check_open(settings)
     rollout = Rollout.of(request, trust.check(request, settings))
+    check_open(settings)
     agent = load_agent(settings.agent)
     end = began + min(settings.inline_budget, time_left - _ANSWER)
     lease = max(end - began, 0) + 2 * _ANSWER
@@ -92,12 +93,12 @@ def play_inline(request: RolloutRequest, settings: Settings, time_left: float) -
             settings=settings,
             deadline=end - settings.report_margin,
         )
-        return Played(rollout, ending, told, repeated=False)
+        return Played(rollout, ending, told, verdict)
     assert hold.known is not None  # noqa: S101 - every other verdict comes from a row that was read
     if verdict == "answer":
-        return Played(rollout, hold.known.ending(), _report(hold.known), repeated=True)
+        return Played(rollout, hold.known.ending(), _report(hold.known), verdict)
     ending, told = finish(hold, steps=steps, feedback=feedback)
-    return Played(rollout, ending, told, repeated=True)
+    return Played(rollout, ending, told, verdict)
 
 
 def _report(record: Record) -> Report:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from threading import Thread
 from typing import Any, Literal, Protocol, cast
 
@@ -123,10 +123,20 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of the terminal report."""
+    """What became of the terminal report.
+
+    Args:
+        tries: how often each operation was sent, by ``complete`` and ``reward``.
+    """
 
     delivery: Delivery
     detail: str = ""
+    tries: dict[str, int] = field(default_factory=dict[str, int])
+
+    @property
+    def retries(self) -> int:
+        """How often a report had to be sent again."""
+        return sum(sent - 1 for sent in self.tries.values())
 
 
 class Ledger(Protocol):
@@ -203,6 +213,7 @@ def report(
         outcome = Report("refused", error.detail)
     except ReportUndelivered as error:
         outcome = Report("pending", error.detail)
+    outcome = replace(outcome, tries=dict(steps.tries))
     steps.remember("reported", lambda: ledger.reported(ending, outcome))
     return outcome
 

@@ -27,6 +27,7 @@ MAX_INLINE_SECONDS = 870.0  # the Lambda limit of 900 s, less room for the repor
 MAX_TURNS = 1_000
 MAX_TOKENS = 100_000_000
 MAX_TOOL_CALLS = 10_000
+MAX_JOB_METRICS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,8 @@ class Settings:
     worker: str
     job_endpoint: str
     max_running: int
-    draining: bool
+    job_metrics: tuple[str, ...]
+    otel: bool
 
     @property
     def durable_budget(self) -> float:
@@ -219,8 +221,19 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         worker=read.text("ROLLOUT_WORKER", ""),
         job_endpoint=read.text("ROLLOUT_JOB_ENDPOINT", ""),
         max_running=read.number("ROLLOUT_MAX_RUNNING", 0, int, 0, 1_000_000),
-        draining=read.choice("ROLLOUT_DRAINING", ("false", "true")) == "true",
+        job_metrics=_job_metrics(read),
+        otel=read.choice("ROLLOUT_OTEL", ("false", "true")) == "true",
     )
+
+
+def _job_metrics(read: _Reader) -> tuple[str, ...]:
+    patterns = tuple(sorted(read.words("ROLLOUT_JOB_METRICS")))
+    if len(patterns) > MAX_JOB_METRICS:
+        raise ConfigurationError(
+            f"ROLLOUT_JOB_METRICS names {len(patterns)} jobs; {MAX_JOB_METRICS} at most, because "
+            "CloudWatch bills each as metrics of its own. A pattern such as nightly-* covers many."
+        )
+    return patterns
 
 
 @lru_cache(maxsize=1)

@@ -23,7 +23,12 @@ class Sampled(NamedTuple):
 
 
 class Steps(Protocol):
-    """The side effects of one rollout."""
+    """The side effects of one rollout.
+
+    ``tries`` counts how often each report was sent, by its name.
+    """
+
+    tries: dict[str, int]
 
     def play(self, body: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Run the agent's part once and return its ending (a JSON object).
@@ -94,6 +99,7 @@ class InlineSteps:
         self._before_first_turn = before_first_turn
         self._report_deadline = report_deadline
         self._sampling = False
+        self.tries: dict[str, int] = {}
 
     def play(self, body: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return body()
@@ -118,8 +124,11 @@ class InlineSteps:
         return write()
 
     def report(self, name: str, send: Callable[[], None]) -> None:
-        del name
-        repeat(send, self._report_deadline)
+        def counted() -> None:
+            self.tries[name] = self.tries.get(name, 0) + 1
+            send()
+
+        repeat(counted, self._report_deadline)
 
 
 def repeat(send: Callable[[], None], deadline: float) -> None:

@@ -1,84 +1,112 @@
-"""Logs: one JSON line per event with ids, sizes and timings, and never any content."""
+"""Logs and metrics: JSON lines with ids, sizes and timings, and never any content.
+
+:func:`about` names the rollout in hand; from there on every line of the invocation carries its job,
+trajectory and execution, also what an agent writes with a Powertools logger of its own.
+"""
 
 from __future__ import annotations
 
+import logging
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
 from aws_lambda_powertools.logging import Logger
 
-from rollout.dispatch import Accepted
-from rollout.errors import RolloutError
+from rollout import metrics
+from rollout.dispatch import Accepted, execution_name
+from rollout.errors import OutOfTime, RolloutError
+from rollout.inline import Played
 from rollout.records import Record
 from rollout.run import Ending, Report, Rollout
+from rollout.settings import settings
 
-logger = Logger(service="rollout")
+logger = Logger(service=metrics.service())
+
+# An id comes from the caller; a longer one than the contract knows is no id.
+_LONGEST_ID = 256
 
 
 def begin(context: Any) -> None:
     """Start the log lines of one invocation."""
+    # Below WARNING the libraries underneath log bodies; Lambda's runtime sets the root to LogLevel.
+    root = logging.getLogger()
+    root.setLevel(max(root.level, logging.WARNING))
     logger.thread_safe_clear_keys()
     logger.thread_safe_append_keys(request_id=getattr(context, "aws_request_id", ""))
 
 
-def ended(rollout: Rollout, ending: Ending, told: Report, *, repeated: bool = False) -> None:
-    """One rollout has ended, or has been answered again."""
-    where = rollout.destination
-    logger.info(
-        "rollout ended",
-        extra={
-            "job_arn": where.job_arn,
-            "trajectory_id": where.trajectory_id,
-            "group": rollout.group,
-            "repeated": repeated,
-            **_ending(ending, told),
-        },
-    )
+def about(job_arn: str, trajectory_id: str, *, attempt: int = 0, execution_arn: str = "") -> None:
+    """Name the rollout in hand.
+
+    Args:
+        attempt: the one that a durable execution plays; names the execution.
+        execution_arn: of that execution.
+    """
+    ids = {"job_arn": job_arn[:_LONGEST_ID], "trajectory_id": trajectory_id[:_LONGEST_ID]}
+    if attempt:
+        name = execution_name(job_arn, trajectory_id, attempt)
+        ids |= {"execution": name, "execution_arn": execution_arn}
+    logger.thread_safe_append_keys(**ids)
 
 
 def accepted(known: Accepted) -> None:
     """One rollout has been accepted for a durable execution."""
-    where = known.rollout.destination
-    logger.info(
-        "rollout accepted",
-        extra={
-            "job_arn": where.job_arn,
-            "trajectory_id": where.trajectory_id,
-            "group": known.rollout.group,
-            "repeated": known.repeated,
-        },
-    )
+    logger.thread_safe_append_keys(execution=known.execution)
+    extra = {"group": known.rollout.group, "repeated": known.repeated}
+    logger.info("rollout accepted", extra=extra)
+    if not known.repeated:
+        _emit({"RolloutsAccepted": 1})
+
+
+def inline(played: Played) -> None:
+    """One rollout has ended within its request, or has been answered again."""
+    ending, told, new = played.ending, played.report, played.verdict == "play"
+    extra = {"group": played.rollout.group, "repeated": not new}
+    logger.info("rollout ended", extra={**extra, "door": "inline", **_ending(ending, told)})
+    if played.verdict == "answer":
+        return
+    numbers = _outcome(ending, told)
+    if new:
+        late = bool(ending.error and ending.error["type"].endswith(f":{OutOfTime.slug}"))
+        numbers |= {"RolloutsAccepted": 1, "InlineOverruns": int(late), **_played(ending)}
+        numbers["InlineSeconds"] = ending.seconds
+    if played.verdict == "settle":
+        numbers["RolloutsClosed"] = 1
+    _emit(numbers, _boundary(ending, told))
+
+
+def durable(rollout: Rollout, ending: Ending, told: Report, seconds: float) -> None:
+    """One durable rollout has ended.
+
+    Args:
+        seconds: since it was accepted.
+    """
+    extra = {"group": rollout.group, "repeated": False, "door": "durable"}
+    extra |= {**_ending(ending, told), "seconds": round(seconds, 3)}
+    logger.info("rollout ended", extra=extra)
+    numbers = {**_outcome(ending, told), **_played(ending), "DurableSeconds": round(seconds, 3)}
+    _emit(numbers, _boundary(ending, told))
+
+
+def resumed() -> None:
+    """An invocation goes on with a durable rollout that an earlier one began."""
+    logger.info("rollout resumed")
+    _emit({"Replays": 1})
 
 
 def closed(record: Record, ending: Ending, told: Report) -> None:
     """A rollout whose process is gone has been brought to its end."""
-    logger.warning(
-        "rollout closed",
-        extra={
-            "job_arn": record.job_arn,
-            "trajectory_id": record.trajectory_id,
-            "was": record.state,
-            **_ending(ending, told),
-        },
-    )
+    logger.warning("rollout closed", extra={"was": record.state, **_ending(ending, told)})
+    died = record.state != "scored"
+    _emit({"RolloutsClosed": int(died), **_outcome(ending, told)}, _boundary(ending, told))
 
 
-def swept(done: dict[str, int]) -> None:
+def swept(done: Mapping[str, int], *, healthy: bool) -> None:
     """One sweep is over."""
-    logger.info("sweep ended", extra=done)
-
-
-def _ending(ending: Ending, told: Report) -> dict[str, Any]:
-    return {
-        "status": ending.status,
-        "reward": ending.reward,
-        "turns": ending.turns,
-        "seconds": ending.seconds,
-        "tokens": ending.usage,
-        "error_type": ending.error["type"] if ending.error else None,
-        "boundary": ending.error["boundary"] if ending.error else None,
-        "report": told.delivery,
-    }
+    logger.thread_safe_remove_keys(("job_arn", "trajectory_id"))
+    logger.info("sweep ended", extra={**done, "healthy": healthy})
+    _emit({"Healthy": int(healthy)})
 
 
 def refused(error: RolloutError) -> None:
@@ -100,3 +128,58 @@ def crashed(error: BaseException) -> None:
             "frames": [f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno} {f.name}" for f in frames],
         },
     )
+
+
+def _ending(ending: Ending, told: Report) -> dict[str, Any]:
+    return {
+        "status": ending.status,
+        "reward": ending.reward,
+        "turns": ending.turns,
+        "seconds": ending.seconds,
+        "tokens_in": ending.usage.get("prompt_tokens", 0),
+        "tokens_out": ending.usage.get("completion_tokens", 0),
+        "text_tool_calls": ending.metrics.get("text_tool_calls", 0),
+        "error_type": ending.error["type"] if ending.error else None,
+        "boundary": _boundary(ending, told) or None,
+        "report": told.delivery,
+        "report_retries": told.retries,
+    }
+
+
+def _boundary(ending: Ending, told: Report) -> str:
+    """Who is at fault; a reward the trainer refused did not count, whatever it was."""
+    if told.delivery == "refused":
+        return "trainer"
+    return ending.error["boundary"] if ending.error else ""
+
+
+def _outcome(ending: Ending, told: Report) -> dict[str, float | list[float]]:
+    """What a rollout came to; counted once, by whoever brought its report to an end."""
+    numbers: dict[str, float | list[float]] = {"ReportRetries": told.retries}
+    if told.delivery == "pending":
+        return numbers | {"ReportsPending": 1}
+    failed = ending.status == "failed" or told.delivery == "refused"
+    numbers |= {
+        "RolloutsCompleted": int(not failed),
+        "RolloutsFailed": int(failed),
+        "RolloutsFloored": int(not failed and ending.error is not None),
+    }
+    if ending.reward is not None and not failed:
+        numbers["Reward"] = ending.reward
+    return numbers
+
+
+def _played(ending: Ending) -> dict[str, float | list[float]]:
+    """What playing a rollout took; counted by whoever played it."""
+    return {
+        "Turns": ending.turns,
+        "TokensIn": ending.usage.get("prompt_tokens", 0),
+        "TokensOut": ending.usage.get("completion_tokens", 0),
+        "TextToolCalls": ending.metrics.get("text_tool_calls", 0),
+        "SampleLatency": [round(turn["seconds"], 4) for turn in ending.transcript],
+    }
+
+
+def _emit(numbers: metrics.Values, boundary: str = "") -> None:
+    ids = logger.thread_safe_get_current_keys()
+    metrics.emit(numbers, settings(), ids=ids, boundary=boundary)
