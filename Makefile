@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-export PYTHONPATH := $(CURDIR):$(CURDIR)/layers/rollout/python:$(CURDIR)/functions/rollout
+export PYTHONPATH := $(CURDIR):$(CURDIR)/layers/rollout/python:$(CURDIR)/functions/rollout:$(CURDIR)/functions/console
 # Real data for the tests; see the README.
 export ROLLOUT_DATA ?= $(abspath ../shared/data)
 UV := .tools/uv/bin/uv

@@ -7,10 +7,10 @@ import sys
 
 from rich.console import Console
 
-from local import deploy, new_agent, run
+from local import console, deploy, new_agent, run
 
 # Each registers its commands; a command takes the parsed options and a console, returns the exit code.
-_COMMANDS = (run, new_agent, deploy)
+_COMMANDS = (run, new_agent, deploy, console)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -36,7 +36,7 @@ def _drain(options: argparse.Namespace, console: Console) -> int:
 
 def guard(stack: str, console: Console, *, refuse: bool = True) -> int:
     """Say how many rollouts of a deployed stack are in flight; exit code 1 if any and ``refuse``."""
-    outputs = _outputs(stack)
+    outputs = outputs_of(stack)
     if "Table" not in outputs:
         console.print(f"{stack} is not deployed yet: nothing is in flight.")
         return 0
@@ -57,7 +57,7 @@ def drain(stack: str, console: Console, *, on: bool = True, timeout: float = 3_6
 
     Only the parameter ``Draining`` changes; template and other parameters stay as deployed.
     """
-    outputs = _outputs(stack)
+    outputs = outputs_of(stack)
     if "Table" not in outputs:
         console.print(f"[red]{stack} is not deployed.[/red]")
         return 1
@@ -81,7 +81,8 @@ def in_flight(outputs: dict[str, str]) -> int:
     return Records(known).count_open()
 
 
-def _outputs(stack: str) -> dict[str, str]:
+def outputs_of(stack: str) -> dict[str, str]:
+    """The outputs of a deployed stack; none if there is no such stack."""
     client: Any = boto3.client("cloudformation")
     try:
         found = client.describe_stacks(StackName=stack)["Stacks"][0]

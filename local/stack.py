@@ -1,9 +1,10 @@
-"""The whole stack on a laptop: simulator, DynamoDB and S3 (moto), environment, local gateway."""
+"""The whole stack on a laptop: simulator, DynamoDB and S3 (moto), environment, gateway, console."""
 
 from __future__ import annotations
 
 import logging
 import os
+import threading
 import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ from typing import Any, Self
 from moto.moto_api import recorder
 from moto.server import ThreadedMotoServer
 
+from local.console import console_server
 from local.durable import WORKER, EventBus, InProcess, Invoke, LambdaService
 from local.faults import FaultScript
 from local.gateway import Gateway, Handler, environment_of
@@ -70,6 +72,7 @@ class LocalStack:
         agent: ``module:function``.
         faults: what goes wrong in the Job Runtime.
         port: of the local gateway; 0 picks a free one.
+        console_port: of the console; 0 picks a free one.
         durable: directory of the durable runner's store; None for a stack without the worker.
         state: directory that everything is kept in, so that a stack on the same directory goes on
             where this one stopped, however it stopped. Implies ``durable``.
@@ -85,6 +88,7 @@ class LocalStack:
         agent: str = "agents.calculator:calculator",
         faults: FaultScript | None = None,
         port: int = 0,
+        console_port: int = 0,
         durable: Path | None = None,
         state: Path | None = None,
         invoke: Invoke | None = None,
@@ -105,6 +109,7 @@ class LocalStack:
         self.bucket = f"trajectories-{uuid.uuid4().hex[:12]}"
         self._agent = agent
         self._port = port
+        self._console_port = console_port
         self._more = dict(environ or {})
         self.service: LambdaService | None = None
         if durable is not None:
@@ -121,12 +126,14 @@ class LocalStack:
         self._before: dict[str, str] = {}
         self._open = ExitStack()
         self.url = ""
+        self.console_url = ""
         self.aws_url = ""
 
     def __enter__(self) -> Self:
         self._open.enter_context(self.simulator)
         logging.getLogger("werkzeug").setLevel(logging.ERROR)  # moto logs every request
         self._moto.start()
+        _one_at_a_time(self._moto)
         self._open.callback(self._moto.stop)
         host, port = self._moto.get_host_and_port()
         self.aws_url = f"http://{host}:{port}"
@@ -146,6 +153,7 @@ class LocalStack:
         server = Server(Gateway(environment_of(HANDLERS / "api.py")), self._port)
         self._open.enter_context(server)
         self.url = server.url
+        self.console_url = self._open.enter_context(console_server(port=self._console_port)).url
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -207,6 +215,18 @@ class LocalStack:
         _forget()
 
 
+def _one_at_a_time(moto: ThreadedMotoServer) -> None:
+    """DynamoDB makes an update whole and hands its result back; moto's threads would mix two."""
+    server: Any = moto._server  # noqa: SLF001 - moto offers no other way to its application
+    app, lock = server.app, threading.Lock()
+
+    def locked(environ: Any, start_response: Any) -> list[bytes]:
+        with lock:
+            return list(app(environ, start_response))
+
+    server.app = locked
+
+
 def _handler(door: str) -> Handler:
     return environment_of(HANDLERS / f"{door}.py")()
 
@@ -215,10 +235,9 @@ def _forget() -> None:
     """Settings and clients are kept for a process's life; another stack is another life."""
     from aws_durable_execution_sdk_python.lambda_service import LambdaClient
 
-    from rollout import clients, records, settings
+    from rollout import clients, settings
 
     LambdaClient._cached_boto_client = None  # noqa: SLF001 - pyright: ignore[reportPrivateUsage]
 
     settings.settings.cache_clear()
     clients.forget()
-    records.forget()

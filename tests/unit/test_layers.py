@@ -11,7 +11,7 @@ LIBRARY = ROOT / "layers/rollout/python/rollout"
 # Each module may import those that stand before it.
 ORDER = [
     "errors", "contract", "settings", "trust", "job", "clients", "policy", "steps", "durable", "tools", "drift",
-    "reply", "agent", "episode", "feedback", "run", "table", "records", "problem", "settle", "dispatch",
+    "reply", "agent", "episode", "feedback", "run", "table", "tallies", "records", "archive", "problem", "settle", "dispatch",
     "inline", "telemetry", "rehearsal",
 ]  # fmt: skip
 

@@ -10,7 +10,7 @@ import pytest
 from moto import mock_aws
 
 from local.template import table_properties
-from rollout import clients, records
+from rollout import clients
 from rollout.errors import AlreadyRunning, BodyMismatch, NotFound
 from rollout.records import Records
 from rollout.run import Ending, Report
@@ -27,7 +27,6 @@ def store(monkeypatch):
         monkeypatch.setenv(name, "test")
     with mock_aws():
         clients.forget()
-        records.forget()
         boto3.client("dynamodb", REGION).create_table(
             TableName=ENVIRON["ROLLOUT_TABLE"], **table_properties()
         )

@@ -194,10 +194,11 @@ class DurableSteps:
         known = self._context.step(attempt, name, self._repeated(Unavailable))
         return _value(known)
 
-    def report(self, name: str, send: Callable[[], None]) -> None:
-        def attempt(_: StepContext) -> Outcome:
+    def report(self, name: str, send: Callable[[], None]) -> int:
+        def attempt(step: StepContext) -> Outcome:
             try:
-                return {"value": send()}
+                send()
+                return {"value": step.attempt}
             except ReportRefused as error:
                 return {"error": error.record()}
 
@@ -207,7 +208,7 @@ class DurableSteps:
             raise ReportUndelivered(
                 f"The report {name!r} did not get through in time; the sweep goes on with it."
             ) from None
-        _value(known)
+        return _value(known)
 
     # --- inside -------------------------------------------------------------------------------
 

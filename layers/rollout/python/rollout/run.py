@@ -123,10 +123,15 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of the terminal report."""
+    """What became of the terminal report.
+
+    Args:
+        tries: how often each operation was sent until it was taken, by ``complete`` and ``reward``.
+    """
 
     delivery: Delivery
     detail: str = ""
+    tries: dict[str, int] = field(default_factory=dict[str, int])
 
 
 class Ledger(Protocol):
@@ -192,17 +197,18 @@ def report(
     ledger: Ledger,
 ) -> Report:
     """Tell the trainer how a rollout ended, and remember what came of it."""
-    outcome = Report("delivered")
+    tries: dict[str, int] = {}
+    outcome = Report("delivered", tries=tries)
     try:
         if feedback is not None:
-            steps.report("complete", lambda: feedback.complete(ending.status))
+            tries["complete"] = steps.report("complete", lambda: feedback.complete(ending.status))
             if ending.status == "ready" and ending.rewards is not None:
                 rewards = ending.rewards
-                steps.report("reward", lambda: feedback.reward(rewards))
+                tries["reward"] = steps.report("reward", lambda: feedback.reward(rewards))
     except ReportRefused as error:
-        outcome = Report("refused", error.detail)
+        outcome = Report("refused", error.detail, tries)
     except ReportUndelivered as error:
-        outcome = Report("pending", error.detail)
+        outcome = Report("pending", error.detail, tries)
     steps.remember("reported", lambda: ledger.reported(ending, outcome))
     return outcome
 

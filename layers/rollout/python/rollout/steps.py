@@ -71,8 +71,11 @@ class Steps(Protocol):
         """Write to the records; the write must be one that may happen twice."""
         ...
 
-    def report(self, name: str, send: Callable[[], None]) -> None:
+    def report(self, name: str, send: Callable[[], None]) -> int:
         """Send a report; repeat it while it raises ReportUndelivered and time is left.
+
+        Returns:
+            How often it was sent.
 
         Raises:
             ReportRefused: a final no from ``send``.
@@ -117,12 +120,14 @@ class InlineSteps:
         del name
         return write()
 
-    def report(self, name: str, send: Callable[[], None]) -> None:
+    def report(self, name: str, send: Callable[[], None]) -> int:
         del name
-        longest = 0.2
+        longest, tries = 0.2, 0
         while True:
+            tries += 1
             try:
-                return send()
+                send()
+                return tries
             except ReportUndelivered as error:
                 pause = max(random.uniform(0, longest), error.retry_after or 0)  # noqa: S311 - jitter
                 if time.time() + pause >= self._report_deadline:
