@@ -67,11 +67,16 @@ bench: setup build ## cold and warm measurements beside the peers
 	python benchmarks/cold.py
 	python benchmarks/warm.py
 
+screenshot: .venv/ready .tools/browser/ready ## play sample rollouts and take the pictures in docs/images
+	python -m local.screenshot
+
 lock: .tools/uv/ready ## recompile every lock from its .in file
 	cd $(CURDIR) && compile="$(UV) pip compile -q --upgrade --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header" && \
 	$$compile --python-version 3.13 layers/dependencies/requirements.in -o layers/dependencies/requirements.txt && \
 	for name in uv sam emulator scan sdk; do $$compile --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done && \
-	$$compile --python-version 3.11 -c layers/dependencies/requirements.txt requirements/dev.in -o requirements/dev.txt
+	$(UV) pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.13 \
+	  -c layers/dependencies/requirements.txt --no-emit-package typing-extensions functions/console/requirements.in -o functions/console/requirements.txt && \
+	$$compile --python-version 3.11 -c layers/dependencies/requirements.txt -c functions/console/requirements.txt requirements/dev.in -o requirements/dev.txt
 
 clean: ## remove what the build and the tests left
 	rm -rf .aws-sam .cache .pytest_cache .ruff_cache .hypothesis
@@ -109,4 +114,4 @@ clean: ## remove what the build and the tests left
 	VIRTUAL_ENV=.tools/$* $(UV) pip install -q --require-hashes -r requirements/$*.txt
 	@touch $@
 
-.PHONY: help run test agent chaos compare-sdk deploy lint format setup build layer-size bench lock clean
+.PHONY: help run test agent chaos compare-sdk deploy lint format setup build layer-size bench screenshot lock clean

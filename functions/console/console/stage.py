@@ -7,7 +7,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
-def under_stage(app: ASGIApp) -> ASGIApp:
+def under_stage(app: ASGIApp) -> Any:
     """Serve an application below a stage (``/v1``) or a custom domain's base path.
 
     Source of the event's fields: API Gateway developer guide, "Input format of a Lambda function for

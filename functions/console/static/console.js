@@ -48,7 +48,8 @@
       height: 190,
       tzDate: (t) => uPlot.tzDate(new Date(t * 1000), "UTC"),
       cursor: { sync: { key: "job" }, y: false },
-      legend: { live: true },
+      // The latest figures, until the pointer asks for others.
+      hooks: { ready: [latest], setCursor: [(u) => { if (u.cursor.idx == null) latest(u); }] },
       scales: { y: { range: range(kind) } },
       axes: [
         { ...axis, label: "time (UTC)", size: 34, space: 76, values: ticks },
@@ -57,6 +58,10 @@
       series: [{ label: "from", value: (_, v) => (v == null ? "–" : clock(v)) }, ...series],
       bands: kind.columns.length === 3 ? [{ series: [3, 2], fill: colour("--accent-soft") }] : [],
     };
+  }
+
+  function latest(plot) {
+    plot.setLegend({ idx: plot.data[0].length - 1 });
   }
 
   // One line of 24-hour UTC per tick, as coarse as the ticks are apart.
@@ -88,9 +93,7 @@
         return;
       }
       const width = figure.clientWidth - 30;
-      const plot = new uPlot(options(kind, width), columns, figure);
-      plot.setLegend({ idx: data.time.length - 1 });
-      plots.push(plot);
+      plots.push(new uPlot(options(kind, width), columns, figure));
     });
     holder.dataset.drawn = String(data.time.length);
   }
