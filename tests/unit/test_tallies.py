@@ -12,13 +12,13 @@ from rollout.archive import Archive, rebin
 from rollout.run import Ending, Report
 from rollout.tallies import Tally, is_flat, width_at
 from tests.conftest import JOB_ARN, REGION, make_rollout, make_settings
-from tests.unit.test_records import accept, accept_durable, begin, store  # noqa: F401 - a fixture
+from tests.unit.test_records import accept, accept_durable, begin
 
 READY = Ending(status="ready", rewards=[1.0], turns=2, seconds=1.5, usage={"prompt_tokens": 7})
 FAILED = Ending(status="failed", rewards=None, error={"boundary": "policy"}, seconds=0.5)
 
 
-def play(store, name, ending, group=0, told="delivered"):  # noqa: F811
+def play(store, name, ending, group=0, told="delivered"):
     _, hold = accept(store, trajectory_id=name, instance={"n": group})
     hold.scored(ending)
     hold.reported(ending, Report(told))
@@ -29,7 +29,7 @@ def tally(job=JOB_ARN):
     return Archive(make_settings()).job(job)
 
 
-def test_the_tally_counts_what_ended_and_how(store):  # noqa: F811
+def test_the_tally_counts_what_ended_and_how(store):
     play(store, "a", READY)
     play(store, "b", replace(READY, rewards=[0.25, 0.25]))
     play(store, "c", FAILED)
@@ -43,7 +43,7 @@ def test_the_tally_counts_what_ended_and_how(store):  # noqa: F811
     assert known.faults == {"policy": 1, "trainer": 1}
 
 
-def test_a_write_that_is_repeated_counts_once(store):  # noqa: F811
+def test_a_write_that_is_repeated_counts_once(store):
     accept_durable(store)
     begin(store)
     hold = store.hold(make_rollout(), 1, report_patience=60)
@@ -53,7 +53,7 @@ def test_a_write_that_is_repeated_counts_once(store):  # noqa: F811
     assert (tally().rollouts, tally().ended, tally().rewarded) == (1, 1, 1)
 
 
-def test_a_rollout_that_is_played_again_is_one_rollout(store):  # noqa: F811
+def test_a_rollout_that_is_played_again_is_one_rollout(store):
     play(store, "a", FAILED)
     assert tally().faults == {"policy": 1}
     play(store, "a", READY)
@@ -62,13 +62,13 @@ def test_a_rollout_that_is_played_again_is_one_rollout(store):  # noqa: F811
     assert (known.faults, known.milliseconds) == ({}, 1_500)
 
 
-def test_an_acceptance_that_is_withdrawn_is_not_counted(store):  # noqa: F811
+def test_an_acceptance_that_is_withdrawn_is_not_counted(store):
     _, hold = accept_durable(store)
     hold.withdraw()
     assert tally().rollouts == 0
 
 
-def test_groups_without_variance_are_counted_as_they_come_and_go(store):  # noqa: F811
+def test_groups_without_variance_are_counted_as_they_come_and_go(store):
     dice = random.Random(7)
     rewards = {group: [] for group in range(6)}
     for number in range(60):
@@ -81,14 +81,14 @@ def test_groups_without_variance_are_counted_as_they_come_and_go(store):  # noqa
         assert tally().flat == sum(len(set(known)) == 1 for known in several)
 
 
-def test_a_group_of_nothing_but_zeros_is_flat(store):  # noqa: F811
+def test_a_group_of_nothing_but_zeros_is_flat(store):
     for name in "ab":
         play(store, name, replace(READY, rewards=[0.0]))
     assert (tally().groups, tally().flat, tally().mean_reward) == (1, 1, 0.0)
 
 
 @pytest.mark.parametrize("reward", [1e308, -1e308, 5e-324, 0.1 + 0.2])
-def test_any_finite_reward_is_tallied_exactly(store, reward):  # noqa: F811
+def test_any_finite_reward_is_tallied_exactly(store, reward):
     for number in range(9):
         play(store, f"t-{number}", replace(READY, rewards=[reward]))
     assert (tally().rewarded, tally().flat, tally().reward_spread) == (9, 1, 0.0)
@@ -100,7 +100,7 @@ def test_two_rewards_that_nearly_agree_are_not_flat():
     assert not is_flat(1, 5, 25)
 
 
-def test_a_rollout_goes_on_where_its_tally_cannot_be_written(store, monkeypatch, caplog):  # noqa: F811
+def test_a_rollout_goes_on_where_its_tally_cannot_be_written(store, monkeypatch, caplog):
     from botocore.client import BaseClient
 
     original = BaseClient._make_api_call
@@ -116,7 +116,7 @@ def test_a_rollout_goes_on_where_its_tally_cannot_be_written(store, monkeypatch,
     assert "a tally was not written: Unavailable" in caplog.text
 
 
-def test_tallies_expire_as_rows_do(store):  # noqa: F811
+def test_tallies_expire_as_rows_do(store):
     play(store, "a", READY)
     rows = boto3.client("dynamodb", REGION).scan(TableName="rollouts")["Items"]
     kinds = {row["pk"]["S"].split("#")[0] for row in rows}

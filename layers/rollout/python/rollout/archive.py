@@ -24,8 +24,8 @@ from rollout.tallies import EVALUATION, JOBS, Tally
 
 # Jobs that one answer lists; more take another page.
 _JOBS = 1_000
-# Rows read of one shard at once, and of all shards for one page whose filter lets few through.
-_CHUNK, _MOST_READ = 8, 4_000
+# Rows read of one shard at first, and at once later, where a filter lets few through.
+_CHUNK, _LARGEST_CHUNK = 8, 128
 _FIRST, _LAST = "0000", "9999"
 # Bytes a trajectory may have when it is shown; the stored object is handed out whatever its size.
 _MOST_SHOWN = 64_000_000
@@ -51,10 +51,12 @@ class Archive:
 
     Args:
         settings: names of table and bucket.
+        most_read: rows looked at for one page of rollouts.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, most_read: int = 4_000) -> None:
         self._settings = settings
+        self._most_read = most_read
         self._table = Table(settings)
         self._records = Records(settings)
 
@@ -101,7 +103,7 @@ class Archive:
         """A page of a job's rollouts, the newest first.
 
         Args:
-            keep: which rows to list. The search ends after 4,000 rows; the cursor goes on from there.
+            keep: which rows to list. The search ends after ``most_read`` rows; the cursor goes on.
             since: earliest ``accepted_at``, ISO 8601 as :func:`~rollout.records.iso` writes it.
             until: latest.
             cursor: where the page before ended.
@@ -122,7 +124,7 @@ class Archive:
             looked_at += 1
             if keep(row):
                 rows.append(row)
-            if len(rows) == limit or looked_at == _MOST_READ:
+            if len(rows) == limit or looked_at == self._most_read:
                 more = next(merged, None) is not None
                 return Page(rows, _Begin.of(row) if more else "", looked_at)
         return Page(rows, "", looked_at)
@@ -191,7 +193,7 @@ class Archive:
         self, job: str, shard: int, low: str, high: str, begin: _Begin | None
     ) -> Iterator[dict[str, Any]]:
         """One shard's rows from the cursor on, read in small chunks as they are asked for."""
-        name, after = f"{job}#{shard:x}", None
+        name, after, chunk = f"{job}#{shard:x}", None, _CHUNK
         if begin is not None:
             high, after = begin.within(shard, high, name, job)
         while low <= high:
@@ -201,10 +203,11 @@ class Archive:
                 index="by_job",
                 between=("accepted_at", low, high),
                 newest_first=True,
-                limit=_CHUNK,
+                limit=chunk,
                 after=after,
             )
             yield from rows
+            chunk = min(2 * chunk, _LARGEST_CHUNK)
             if after is None:
                 return
 
