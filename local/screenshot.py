@@ -81,29 +81,23 @@ def main(arguments: list[str] | None = None) -> None:
     options.to.mkdir(parents=True, exist_ok=True)
     with played(options.groups, 0.4) as stack, chromium() as browser:
         for name, page in PAGES.items():
-            for variant, settings in VARIANTS.items():
-                if variant == "" or name in ("console", "trajectory"):
-                    _shoot(
-                        browser,
-                        f"{stack.console_url}/{page}",
-                        options.to / f"{name}{variant}.png",
-                        settings,
-                    )
+            _shoot(browser, f"{stack.console_url}/{page}", options.to / f"{name}.png", _DESK)
+        for variant, look in VARIANTS.items():
+            url = f"{stack.console_url}/{PAGES['console']}"
+            _shoot(browser, url, options.to / f"console-{variant}.png", look)
 
 
+_DESK: dict[str, Any] = {"viewport": {"width": 1180, "height": 900}}
 VARIANTS: dict[str, dict[str, Any]] = {
-    "": {"viewport": {"width": 1180, "height": 900}},
-    "-dark": {"viewport": {"width": 1180, "height": 900}, "color_scheme": "dark"},
-    "-phone": {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True},
+    "dark": {**_DESK, "color_scheme": "dark"},
+    "phone": {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True},
 }
 
 
 PAGES = {
-    "jobs": "",
     "console": f"job?{httpx.QueryParams(job=JOB_ARN)}",
     "trajectory": f"trajectory?{httpx.QueryParams(job=JOB_ARN, id='step-30-0000-1')}",
     "compare": f"compare?{httpx.QueryParams(job=JOB_ARN, a='step-30-0000-0', b='step-30-0000-1')}",
-    "groups": f"groups?{httpx.QueryParams(job=JOB_ARN)}",
 }
 
 

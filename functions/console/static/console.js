@@ -36,7 +36,7 @@
     const axis = { stroke: ink, grid, ticks: grid, font: "11px system-ui, sans-serif", labelFont: "11px system-ui, sans-serif", labelSize: 18 };
     const line = colour("--accent");
     const series = kind.columns.map((name, i) => ({
-      label: ["mean", "− one sd", "+ one sd"][i],
+      label: ["mean", "−1 sd", "+1 sd"][i],
       stroke: i ? colour("--accent-soft") : line,
       width: i ? 1 : 2,
       points: { show: i ? false : undefined, size: 5 },

@@ -113,7 +113,7 @@ class Tallies:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         # One attempt: an addition that is repeated after a lost answer would count twice.
-        self._table = Table(settings, read_timeout=1.0, attempts=1)
+        self._table = Table(settings, read_timeout=2.0, attempts=1)
 
     def accepted(self, job_arn: str, by: int = 1) -> None:
         """Count one more accepted rollout (-1: one that was withdrawn); lists its job."""
