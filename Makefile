@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-export PYTHONPATH := $(CURDIR):$(CURDIR)/layers/rollout/python:$(CURDIR)/functions/rollout
+export PYTHONPATH := $(CURDIR):$(CURDIR)/layers/rollout/python:$(CURDIR)/functions/rollout:$(CURDIR)/functions/console
 # Real data for the tests; see the README.
 export ROLLOUT_DATA ?= $(abspath ../shared/data)
 UV := .tools/uv/bin/uv
@@ -85,11 +85,16 @@ bench: setup build ## cold and warm measurements beside the peers
 	python benchmarks/cold.py
 	python benchmarks/warm.py
 
+screenshot: .venv/ready .tools/browser/ready ## play sample rollouts and take the pictures in docs/images
+	python -m local.screenshot
+
 lock: .tools/uv/ready ## recompile every lock from its .in file
 	cd $(CURDIR) && compile="$(UV) pip compile -q --upgrade --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header" && \
 	$$compile --python-version 3.13 layers/dependencies/requirements.in -o layers/dependencies/requirements.txt && \
 	for name in uv sam emulator scan sdk; do $$compile --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done && \
-	$$compile --python-version 3.11 -c layers/dependencies/requirements.txt requirements/dev.in -o requirements/dev.txt
+	$(UV) pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.13 \
+	  -c layers/dependencies/requirements.txt --no-emit-package typing-extensions functions/console/requirements.in -o functions/console/requirements.txt && \
+	$$compile --python-version 3.11 -c layers/dependencies/requirements.txt -c functions/console/requirements.txt requirements/dev.in -o requirements/dev.txt
 
 clean: ## remove what the build and the tests left
 	rm -rf .aws-sam .cache .pytest_cache .ruff_cache .hypothesis
@@ -127,4 +132,4 @@ clean: ## remove what the build and the tests left
 	VIRTUAL_ENV=.tools/$* $(UV) pip install -q --require-hashes -r requirements/$*.txt
 	@touch $@
 
-.PHONY: help run test agent chaos compare-sdk scale deploy lint format setup build layer-size bench lock clean mutate scan audit sbom
+.PHONY: help run test agent chaos compare-sdk scale deploy lint format setup build layer-size bench lock clean mutate scan audit sbom screenshot

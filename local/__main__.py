@@ -7,13 +7,13 @@ import sys
 
 from rich.console import Console
 
-from local import deploy, new_agent, run
+from local import console, deploy, new_agent, run
 from local.check import command as check
 from local.rehearse import command as rehearse
 from local.rehearse import probing, review
 
 # Each registers its commands; a command takes the parsed options and a console, returns the exit code.
-_COMMANDS = (run, rehearse, probing, review, check, new_agent, deploy)
+_COMMANDS = (run, rehearse, probing, review, check, console, new_agent, deploy)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -37,7 +37,7 @@ def _drain(options: argparse.Namespace, console: Console) -> int:
 
 def guard(stack: str, console: Console, *, refuse: bool = True) -> int:
     """Say how many rollouts of a deployed stack are in flight; exit code 1 if any and ``refuse``."""
-    outputs = _outputs(stack)
+    outputs = outputs_of(stack)
     if "Table" not in outputs:
         console.print(f"{stack} is not deployed yet: nothing is in flight.")
         return 0
@@ -58,7 +58,7 @@ def drain(stack: str, console: Console, *, on: bool = True, timeout: float = 3_6
 
     The switch is a row of its table: no function changes, and it takes effect within seconds.
     """
-    outputs = _outputs(stack)
+    outputs = outputs_of(stack)
     if "Table" not in outputs:
         console.print(f"[red]{stack} is not deployed.[/red]")
         return 1
@@ -88,7 +88,8 @@ def _settings(outputs: dict[str, str]) -> Settings:
     return read_settings({**names, "ROLLOUT_ACCOUNT_ID": "-", "AWS_REGION": region})
 
 
-def _outputs(stack: str) -> dict[str, str]:
+def outputs_of(stack: str) -> dict[str, str]:
+    """The outputs of a deployed stack; none if there is no such stack."""
     client: Any = boto3.client("cloudformation")
     try:
         found = client.describe_stacks(StackName=stack)["Stacks"][0]

@@ -86,6 +86,26 @@ def sample_events() -> dict[str, tuple[int, dict[str, Any]]]:
     }
 
 
+def console_events() -> dict[str, tuple[int, dict[str, Any]]]:
+    """The console's events by name, each with the status it is answered on a table without rollouts."""
+
+    def get(path: str, query: str = "") -> dict[str, Any]:
+        browser = [("Accept", "text/html"), ("Accept-Encoding", "gzip, br")]
+        event = proxy_event("GET", path, headers=browser, query=query)
+        event["requestContext"] |= {"path": f"/v1{path}", "stage": "v1"}
+        if path == "/":
+            event |= {"resource": "/", "pathParameters": None}
+        return event
+
+    return {
+        "console-jobs": (200, get("/")),
+        "console-style": (200, get("/static/console.css")),
+        "console-unknown-job": (404, get("/job", f"job={_ARN}-never")),
+        "console-hostile-query": (400, get("/job", "job=<script>alert(1)</script>")),
+        "console-unknown-page": (404, get("/../../etc/passwd")),
+    }
+
+
 def job_events() -> dict[str, tuple[str | None, Any]]:
     """The job's events by name, each with the errorType it is answered; None for ``{}``."""
     plain = _body()
@@ -149,7 +169,7 @@ def other_events() -> dict[str, dict[str, Any]]:
 
 def main() -> None:
     """Write every event."""
-    for name, (_, event) in sample_events().items():
+    for name, (_, event) in {**sample_events(), **console_events()}.items():
         event["requestContext"] |= {"requestId": f"sample-{name}", "requestTimeEpoch": 0}
         _write(name, event)
     for name, (_, event) in job_events().items():

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from local.console import wait_for_signal
 from local.play import play_groups, read_rows, statistics_of
 from local.rehearse.policies import scripted
 from local.rehearse.record import RolloutRecord
@@ -131,6 +130,9 @@ def _serve(stack: LocalStack, instance: dict[str, Any], console: Console) -> Non
     path = Path(f"/tmp/{trajectory_id}.json")  # noqa: S108 - a sample body for the curl line below
     path.write_text(body)
     console.print(f"\nAPI         {stack.url}  (GET /health, POST /rollout)", highlight=False)
+    console.print(
+        f"Console     {stack.console_url}  (jobs, rewards, trajectories)", highlight=False
+    )
     console.print(f"Job Runtime {stack.simulator.url}  (simulated; job {JOB_ARN})", highlight=False)
     console.print(
         f"Try:        curl -s {stack.url}/rollout -d @{path}", highlight=False, soft_wrap=True
@@ -141,8 +143,5 @@ def _serve(stack: LocalStack, instance: dict[str, Any], console: Console) -> Non
         call = f"curl -s {url}/2015-03-31/functions/job/invocations -d @EVENT.json"
         console.print(f"As a job:   {call}", highlight=False, soft_wrap=True)
     console.print("Ctrl-C stops.")
-    stop = threading.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stop.set())
-    stop.wait()
+    wait_for_signal()
     path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The whole stack on a laptop: simulator, DynamoDB and S3 (moto), environment, local gateway."""
+"""The whole stack on a laptop: simulator, DynamoDB and S3 (moto), environment, gateway, console."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import boto3
 from moto.moto_api import recorder
 
 from local.aws import Aws, let_go
+from local.console import console_server
 from local.durable import WORKER, EventBus, InProcess, Invoke, LambdaService
 from local.faults import FaultScript
 from local.gateway import Gateway, Handler, environment_of
@@ -73,6 +74,7 @@ class LocalStack:
         agent: ``module:function``.
         faults: what goes wrong in the Job Runtime.
         port: of the local gateway; 0 picks a free one.
+        console_port: of the console; 0 picks a free one.
         durable: directory of the durable runner's store; None for a stack without the worker.
         state: directory that everything is kept in, so that a stack on the same directory goes on
             where this one stopped, however it stopped. Implies ``durable``.
@@ -88,6 +90,7 @@ class LocalStack:
         agent: str = "agents.calculator:calculator",
         faults: FaultScript | None = None,
         port: int = 0,
+        console_port: int = 0,
         durable: Path | None = None,
         state: Path | None = None,
         invoke: Invoke | None = None,
@@ -108,6 +111,7 @@ class LocalStack:
         self.bucket = f"trajectories-{uuid.uuid4().hex[:12]}"
         self._agent = agent
         self._port = port
+        self._console_port = console_port
         self._more = dict(environ or {})
         self.service: LambdaService | None = None
         if durable is not None:
@@ -124,6 +128,7 @@ class LocalStack:
         self._before: dict[str, str] = {}
         self._open = ExitStack()
         self.url = ""
+        self.console_url = ""
         self.aws_url = ""
 
     def __enter__(self) -> Self:
@@ -146,6 +151,7 @@ class LocalStack:
         server = Server(Gateway(environment_of(HANDLERS / "api.py")), self._port)
         self._open.enter_context(server)
         self.url = server.url
+        self.console_url = self._open.enter_context(console_server(port=self._console_port)).url
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -258,10 +264,9 @@ def _forget() -> None:
     """Settings and clients are kept for a process's life; another stack is another life."""
     from aws_durable_execution_sdk_python.lambda_service import LambdaClient
 
-    from rollout import clients, records, settings
+    from rollout import clients, settings
 
     LambdaClient._cached_boto_client = None  # noqa: SLF001 - pyright: ignore[reportPrivateUsage]
 
     settings.settings.cache_clear()
     clients.forget()
-    records.forget()

@@ -18,6 +18,7 @@ from local.check.finding import Finding, error, ok, warning
 from local.check.live import Live
 from local.check.roles import PREREQUISITES, may, statements_of
 from local.prices import QUOTAS
+from rollout.drain import SWITCH
 from rollout.trust import job_runtime_endpoint
 
 _WORKER_ACTIONS = ("sagemaker:Sample", "sagemaker:CompleteRollout", "sagemaker:UpdateReward")
@@ -26,9 +27,8 @@ _WORKER_ACTIONS = ("sagemaker:Sample", "sagemaker:CompleteRollout", "sagemaker:U
 def job_function(live: Live) -> Iterator[Finding]:
     """The function that a job invokes is there, ready, and of this region."""
     arn = live.outputs.get("JobLambdaArn", "")
-    name = arn.rsplit(":", 1)[-1]
     found = arn and live.aws.ask(
-        "job-function", "lambda", "get_function_configuration", FunctionName=name
+        "job-function", "lambda", "get_function_configuration", FunctionName=arn
     )
     if not found:
         yield error("job-function", "The stack has no job function.", "Deploy it again.", arn)
@@ -53,13 +53,26 @@ def job_function(live: Live) -> Iterator[Finding]:
     else:
         yield ok("job-function", "Give this to the job as CustomAgentLambdaConfig.LambdaArn.", arn)
     # A job's role invokes it within the account; a resource policy is needed by nobody, but may deny.
-    policy = live.aws.ask("resource-policy", "lambda", "get_policy", FunctionName=name)
+    policy = live.aws.ask("resource-policy", "lambda", "get_policy", FunctionName=arn)
     statements = statements_of(json.loads(policy["Policy"])) if policy else []
     if any(statement.get("Effect") == "Deny" for statement in statements):
         yield warning(
             "resource-policy",
             f"The resource policy of {name} denies something.",
             "See that it does not deny the job's role lambda:InvokeFunction.",
+        )
+
+
+def doors_open(live: Live) -> Iterator[Finding]:
+    """The stack is not being drained."""
+    key = {name: {"S": value} for name, value in SWITCH.items()}
+    table = live.outputs.get("Table", "")
+    found = table and live.aws.ask("draining", "dynamodb", "get_item", TableName=table, Key=key)
+    if found and "Item" in found:
+        yield error(
+            "draining",
+            "The stack refuses every new rollout: it is being drained.",
+            f"Run rollout drain --stack {live.plan.stack} --off.",
         )
 
 
@@ -187,5 +200,5 @@ def reachable(host: str, port: int, timeout: float = 3.0) -> Finding:
 
 
 CHECKS: tuple[Callable[[Live], Iterator[Finding]], ...] = (
-    job_function, worker, concurrency, quotas, *roles.CHECKS, endpoint,
+    job_function, doors_open, worker, concurrency, quotas, *roles.CHECKS, endpoint,
 )  # fmt: skip

@@ -103,12 +103,6 @@ def doors_open(plan: Plan) -> Iterator[Finding]:
             f"Set JobConcurrency to {math.ceil(job.concurrency / 10)} or more, or 0.",
             f"{door}",
         )
-    if plan.parameters["Draining"] == "true":
-        yield error(
-            "draining",
-            "The stack refuses every new rollout: it is being drained.",
-            f"Run rollout drain --stack {plan.stack} --off.",
-        )
 
 
 def function_names(plan: Plan) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from typing import Any
 from local.killer import Death, invoke
 
 # How many calls a clean rollout of two turns makes; a test counts them.
-CALLS = 22
+CALLS = 25
 
 
 def plan_of(trajectory_id: str) -> list[Death]:

@@ -134,6 +134,20 @@ def test_problems_come_from_us(base):
     assert answer.json()["type"] == "urn:rollout:problem:malformed-json"
 
 
+def test_the_console_is_shown_to_those_who_sign(aws, stack):
+    api = stack["ConsoleUrl"].split("//")[1].split(".")[0]
+    console = f"{aws['url']}/_aws/execute-api/{api}/v1"
+    assert httpx.get(f"{console}/").status_code == 403
+    answer = signed("GET", f"{console}/")
+    assert answer.status_code == 200, answer.text
+    assert JOB_ARN in answer.text  # the rollout above was tallied
+    assert (
+        "immutable" not in signed("GET", f"{console}/static/console.css").headers["cache-control"]
+    )
+    page = signed("GET", f"{console}/job?job={JOB_ARN.replace(':', '%3A').replace('/', '%2F')}")
+    assert (page.status_code, "deployed-1" in page.text) == (200, True)
+
+
 def test_the_state_of_a_rollout(base):
     answer = signed("GET", f"{base}/rollouts/never?job_arn={JOB_ARN}")
     assert answer.status_code == 404

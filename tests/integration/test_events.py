@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import gzip
 import json
 import os
 
 import pytest
 
 from agents import calculator
-from local.events import EVENTS, job_events, other_events, sample_events
+from local.events import EVENTS, console_events, job_events, other_events, sample_events
 from local.gateway import LambdaContext, environment_of
 from local.stack import HANDLERS, LocalStack
 from rollout.settings import settings
+from tests.conftest import ROOT
 
 JOB = "arn:aws:sagemaker:us-west-2:123456789012:job/AgentRFT/my-job"
 REAL = "https://job-runtime.sagemaker.us-west-2.api.aws"
@@ -44,8 +48,15 @@ def invoke(stack):
     return call
 
 
+@pytest.fixture(scope="module")
+def console(stack):
+    yield environment_of(ROOT / "functions/console/app.py")()
+    asyncio.get_event_loop().close()
+    asyncio.set_event_loop(None)
+
+
 def test_the_files_are_the_samples():
-    names = [*sample_events(), *job_events(), *other_events()]
+    names = [*sample_events(), *console_events(), *job_events(), *other_events()]
     assert sorted(path.stem for path in EVENTS.glob("*.json")) == sorted(names)
 
 
@@ -61,6 +72,20 @@ def test_an_api_event_is_answered_as_it_says(invoke, name):
     assert answer["statusCode"] == sample_events()[name][0], answer["body"]
     if answer["statusCode"] >= 400:
         assert "application/problem+json" in str(answer["multiValueHeaders"])
+
+
+@pytest.mark.parametrize("name", console_events())
+def test_a_console_event_is_answered_as_it_says(console, name):
+    event = json.loads((EVENTS / f"{name}.json").read_text())
+    answer = console(event, LambdaContext())
+    assert answer["statusCode"] == console_events()[name][0]
+    body = answer["body"]
+    text = gzip.decompress(base64.b64decode(body)).decode() if answer["isBase64Encoded"] else body
+    assert "<script>alert" not in text
+    assert answer["headers"]["content-security-policy"].startswith("default-src 'none'")
+    if "html" in answer["headers"]["content-type"]:
+        assert 'href="/v1/"' in text  # links stay under the stage
+        assert 'href="/v1/static/console.css?v=' in text
 
 
 @pytest.mark.parametrize("name", job_events())

@@ -60,6 +60,16 @@ def test_nothing_is_allowed_by_wildcard():
         assert "*" not in str(statement["Action"])
 
 
+def test_the_console_may_only_read():
+    (policy,) = load_template()["Resources"]["ConsoleFunction"]["Properties"]["Policies"]
+    actions = [
+        a
+        for s in policy["Statement"]
+        for a in ([s["Action"]] if isinstance(s["Action"], str) else s["Action"])
+    ]
+    assert sorted(actions) == ["dynamodb:GetItem", "dynamodb:Query", "s3:GetObject"]
+
+
 def test_a_job_may_invoke_its_function_by_name():
     properties = load_template()["Resources"]["JobFunction"]["Properties"]
     assert "SageMaker" in properties["FunctionName"]["Fn::Sub"]

@@ -6,7 +6,14 @@ import random
 import socket
 import time
 
+import boto3
 import pytest
+from moto import mock_aws
+
+from local.template import table_properties
+from rollout import clients
+from rollout.records import Records
+from tests.conftest import ENVIRON, REGION, make_settings
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +54,20 @@ def clock(monkeypatch):
     monkeypatch.setattr(time, "sleep", clock.sleep)
     monkeypatch.setattr(random, "uniform", clock.uniform)
     return clock
+
+
+@pytest.fixture
+def store(monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    with mock_aws():
+        clients.forget()
+        boto3.client("dynamodb", REGION).create_table(
+            TableName=ENVIRON["ROLLOUT_TABLE"], **table_properties()
+        )
+        boto3.client("s3", REGION).create_bucket(
+            Bucket=ENVIRON["ROLLOUT_BUCKET"],
+            CreateBucketConfiguration={"LocationConstraint": REGION},
+        )
+        yield Records(make_settings())
+    clients.forget()

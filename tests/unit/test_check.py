@@ -68,7 +68,6 @@ def test_the_defaults_serve_a_job_with_the_platforms_defaults():
         ("worker-concurrency", "warning", {"WorkerConcurrency": "106", "JobTimeout": "700"}, Job()),
         ("max-running", "error", {"MaxRunning": "95"}, Job()),
         ("job-concurrency", "warning", {"JobConcurrency": "2"}, Job()),
-        ("draining", "error", {"Draining": "true"}, Job()),
         ("regions", "warning", {"AllowedRegions": "us-east-1"}, Job()),
         ("endpoint", "error", {"JobEndpoint": "https://job-runtime.sagemaker.eu-west-1.api.aws"}, Job()),
         ("memory", "warning", {"MemorySize": "1769"}, Job()),

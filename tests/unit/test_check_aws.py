@@ -12,10 +12,12 @@ from local import template
 from local.__main__ import main
 from local.check.deployed import reachable
 from local.check.roles import trusted
-from tests.conftest import ACCOUNT, REGION
+from rollout import clients
+from rollout.drain import switch
+from tests.conftest import ACCOUNT, ENVIRON, REGION, make_settings
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/job"
-JOB_LAMBDA = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:s-SageMaker-job"
+JOB_LAMBDA = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:s-SageMaker-job:live"
 TRUST = {
     "Effect": "Allow",
     "Principal": {"Service": "job.sagemaker.amazonaws.com"},
@@ -74,7 +76,9 @@ def account(monkeypatch):
         )
         boto3.setup_default_session()
         boto3.DEFAULT_SESSION.events.register("before-call", known.answer)
+        clients.forget()
         yield known
+    clients.forget()
     boto3.DEFAULT_SESSION = None
 
 
@@ -99,7 +103,10 @@ def _stack():
         name: {"Type": "String", "Default": value}
         for name, value in template.parameters({}).items()
     }
-    outputs = {"JobLambdaArn": {"Value": JOB_LAMBDA}}
+    outputs = {
+        "JobLambdaArn": {"Value": JOB_LAMBDA},
+        "Table": {"Value": ENVIRON["ROLLOUT_TABLE"]},
+    }
     topic = {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "t"}}
     return {"Parameters": parameters, "Resources": {"T": topic}, "Outputs": outputs}
 
@@ -189,9 +196,18 @@ def _decided(decision, *missing):
 
 def test_the_deployed_parameters_are_checked_not_the_profiles(account, told):
     client = boto3.client("cloudformation", REGION)
-    changed = [{"ParameterKey": "Draining", "ParameterValue": "true"}]
+    changed = [{"ParameterKey": "MaxRunning", "ParameterValue": "10"}]
     client.update_stack(StackName="s", TemplateBody=json.dumps(_stack()), Parameters=changed)
     assert told("--stack", "s")[0] == 1
+
+
+def test_a_stack_that_is_being_drained_is_named(account, told):
+    boto3.client("dynamodb", REGION).create_table(
+        TableName=ENVIRON["ROLLOUT_TABLE"], **template.table_properties()
+    )
+    assert "draining" not in told("--stack", "s")[1]
+    switch(make_settings(), on=True)
+    assert told("--stack", "s")[1]["draining"]["mend"] == "Run rollout drain --stack s --off."
 
 
 def test_a_stack_or_a_role_that_is_not_there_is_an_error(account, told):

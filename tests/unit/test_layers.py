@@ -11,8 +11,8 @@ LIBRARY = ROOT / "layers/rollout/python/rollout"
 # Each module may import those that stand before it.
 ORDER = [
     "errors", "contract", "settings", "trust", "job", "clients", "policy", "steps", "durable", "tools", "drift",
-    "reply", "agent", "episode", "feedback", "run", "traces", "health", "table", "drain", "records", "problem", "settle", "dispatch",
-    "inline", "metrics", "telemetry", "rehearsal",
+    "reply", "agent", "episode", "feedback", "run", "traces", "health", "table", "drain", "tallies", "records", "archive",
+    "problem", "settle", "dispatch", "inline", "metrics", "telemetry", "rehearsal",
 ]  # fmt: skip
 
 

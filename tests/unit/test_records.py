@@ -7,36 +7,15 @@ from dataclasses import replace
 
 import boto3
 import pytest
-from moto import mock_aws
 
-from local.template import table_properties
-from rollout import clients, records
 from rollout.errors import AlreadyRunning, BodyMismatch, NotFound
 from rollout.records import Records
 from rollout.run import Ending, Report
-from tests.conftest import ENVIRON, JOB_ARN, REGION, make_rollout, make_settings
+from tests.conftest import JOB_ARN, REGION, make_rollout, make_settings
 
 READY = Ending(
     status="ready", rewards=[0.5], output={"x": 1}, turns=2, transcript=[{"messages": []}]
 )
-
-
-@pytest.fixture
-def store(monkeypatch):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    with mock_aws():
-        clients.forget()
-        records.forget()
-        boto3.client("dynamodb", REGION).create_table(
-            TableName=ENVIRON["ROLLOUT_TABLE"], **table_properties()
-        )
-        boto3.client("s3", REGION).create_bucket(
-            Bucket=ENVIRON["ROLLOUT_BUCKET"],
-            CreateBucketConfiguration={"LocationConstraint": REGION},
-        )
-        yield Records(make_settings())
-    clients.forget()
 
 
 def accept(store, lease=60.0, **body):

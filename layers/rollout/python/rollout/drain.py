@@ -14,7 +14,8 @@ from rollout.table import Table
 
 # Seconds for which a process believes what it read; a drain waits longer than that.
 FRESH = 5.0
-_PK, _SK = "stack", "draining"
+# Key of the row that is there while the stack drains.
+SWITCH = {"pk": "stack", "sk": "draining"}
 
 _seen: dict[str, tuple[float, bool]] = {}
 
@@ -28,7 +29,7 @@ def check_open(settings: Settings) -> None:
     """
     read, on = _seen.get(settings.table, (0.0, False))
     if time.monotonic() - read > FRESH or not read:
-        on = Table(settings).get(_PK, _SK) is not None
+        on = Table(settings).get(**SWITCH) is not None
         _seen[settings.table] = (time.monotonic(), on)
     if on:
         raise Draining(
@@ -43,9 +44,9 @@ def switch(settings: Settings, *, on: bool) -> None:
     Raises:
         Unavailable: the table did not answer.
     """
-    table, row = Table(settings), {"pk": _PK, "sk": _SK}
+    table = Table(settings)
     if on:
-        table.put(row)
+        table.put(SWITCH)
     else:
-        table.delete(_PK, _SK, only_if=row)
+        table.delete(**SWITCH, only_if=SWITCH)
     _seen.pop(settings.table, None)

@@ -5,6 +5,7 @@
     RolloutError
     ├── RequestError                    the caller is at fault
     │   ├── MalformedRequest            400  the body is not the JSON we accept
+    │   ├── BadQuery                    400  a filter or a page's cursor of the console cannot be read
     │   ├── ContractViolation           422  JSON, but not a RolloutRequest
     │   ├── TooLarge                    413
     │   ├── Untrusted                   403  endpoint, region, account or model endpoint not allowed
@@ -104,6 +105,11 @@ class RequestError(RolloutError):
 class MalformedRequest(RequestError):
     slug = "malformed-json"
     title = "The body is not valid JSON"
+
+
+class BadQuery(RequestError):
+    slug = "bad-query"
+    title = "The query cannot be read"
 
 
 class ContractViolation(RequestError):

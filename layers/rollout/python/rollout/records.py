@@ -16,7 +16,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ from rollout.errors import AlreadyRunning, BodyMismatch, NotFound
 from rollout.run import Ending, Report, Rollout
 from rollout.settings import Settings
 from rollout.table import Row, Table, answering
+from rollout.tallies import EVALUATION, Tallies
 from rollout.trust import Destination, is_name
 
 State = Literal["accepted", "running", "scored", "ready", "failed"]
@@ -46,8 +47,6 @@ _START_PATIENCE = 120.0
 # Seconds after which an ending that is not reported is taken up by the sweep.
 _REPORT_PATIENCE = 60.0
 _SCHEMA = 1
-# Stands for the job where a rollout belongs to none.
-EVALUATION = "evaluation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +123,7 @@ class Records:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._table = Table(settings)
+        self._tallies = Tallies(settings)
 
     def get(self, job_arn: str, trajectory_id: str) -> Record:
         """A rollout's record.
@@ -158,7 +158,7 @@ class Records:
         """
         row = self._new_row(rollout, lease=lease, door=door)
         if self._table.put(row):
-            self._list_job(rollout)
+            self._tallies.accepted(rollout.destination.job_arn)
             return "play", self._hold(rollout, row)
         known = self._known(rollout)
         if known.replayable:
@@ -180,7 +180,7 @@ class Records:
         row |= {"state": "accepted", "starter": uuid.uuid4().hex}
         row |= {"due_at": iso(time.time() + _START_PATIENCE), **self._keep_request(rollout)}
         if self._table.put(row):
-            self._list_job(rollout)
+            self._tallies.accepted(rollout.destination.job_arn)
             return "new", self._hold(rollout, row)
         known = self._known(rollout)
         if known.state == "accepted":
@@ -316,13 +316,16 @@ class Records:
         """Write the next attempt's row, unless somebody else was quicker."""
         if not self._table.put(row, only_if={"attempt": known.attempt, "state": known.state}):
             raise AlreadyRunning("Another request has just taken this rollout.", retry_after=1)
+        if known.state == "failed":
+            ending = replace(known.ending(), status="failed")
+            self._tallies.reopened(known.job_arn, ending, fault=known.row.get("boundary"))
         return self._hold(rollout, row)
 
     def _new_row(self, rollout: Rollout, *, lease: float, door: str) -> dict[str, Any]:
         now = time.time()
         where = rollout.destination
         job = where.job_arn or EVALUATION
-        shard = hashlib.sha256(where.trajectory_id.encode()).digest()[0] % SHARDS
+        shard = shard_of(where.trajectory_id)
         return {
             "pk": _pk(where.job_arn, where.trajectory_id),
             "sk": "rollout",
@@ -345,14 +348,6 @@ class Records:
             "endpoint": where.endpoint,
             "region": where.region,
         }
-
-    def _list_job(self, rollout: Rollout) -> None:
-        """List the job once, so that jobs are found without a scan."""
-        job = rollout.destination.job_arn or EVALUATION
-        if job not in _listed:
-            row = {"pk": "jobs", "sk": job, "first_seen": iso(time.time())}
-            self._table.put({**row, "expires_at": self._expiry()})
-            _listed.add(job)
 
     def _expiry(self) -> int:
         return int(time.time()) + self._settings.retention_days * 86_400
@@ -387,7 +382,8 @@ class Hold:
         """
         assert self.known is not None  # noqa: S101 - a hold on what was just accepted
         mine = {"state": "accepted", "attempt": self.attempt, "starter": self.known.row["starter"]}
-        self.table.delete(str(self.known.row["pk"]), "rollout", only_if=mine)
+        if self.table.delete(str(self.known.row["pk"]), "rollout", only_if=mine):
+            Tallies(self.settings).accepted(self.rollout.destination.job_arn, -1)
 
     def scored(self, ending: Ending) -> None:
         """Remember the ending in the row, then the trajectory in the bucket.
@@ -423,6 +419,8 @@ class Hold:
         told: dict[str, Any] = {"delivery": report.delivery, "at": iso(time.time())}
         if report.detail:
             told["detail"] = report.detail
+        if report.tries:
+            told["tries"] = report.tries
         sets: dict[str, Any] = {"report": json.dumps(told)}
         if report.delivery == "pending":
             # Whoever reported has given up; from here on it is the sweep's.
@@ -432,16 +430,21 @@ class Hold:
         # A reward the trainer refused did not count: the rollout failed, whatever it scored.
         refused = report.delivery == "refused"
         sets |= {"state": "failed" if refused else ending.status, "ended_at": iso(time.time())}
+        fault = "trainer" if refused else (ending.error or {}).get("boundary")
         if refused:
             sets["boundary"] = "trainer"
-        self._change(sets, state="scored", removes=("open_shard", "due_at"))
+        if self._change(sets, state="scored", removes=("open_shard", "due_at")):
+            counted = replace(ending, status=sets["state"])
+            where = self.rollout.destination
+            Tallies(self.settings).ended(where.job_arn, self.rollout.group, counted, fault=fault)
 
-    def _change(self, sets: Row, *, state: State, removes: tuple[str, ...] = ()) -> None:
+    def _change(self, sets: Row, *, state: State, removes: tuple[str, ...] = ()) -> bool:
+        """Write what is new; False where this very write was made before."""
         where = self.rollout.destination
         mine = {"state": state, "attempt": self.attempt}
         pk = _pk(where.job_arn, where.trajectory_id)
         if self.table.change(pk, "rollout", sets, removes=removes, only_if=mine):
-            return
+            return True
         # A durable execution repeats a write it died after: what is there already is no conflict.
         row = self.table.get(pk, "rollout") or {}
         ours = row.get("attempt") == self.attempt
@@ -449,6 +452,7 @@ class Hold:
             raise AlreadyRunning(
                 "Another process has taken this rollout over; this one stops here.", retry_after=1
             )
+        return False
 
     def _store(self, ending: Ending) -> None:
         where = self.rollout.destination
@@ -477,13 +481,12 @@ class Hold:
         )
 
 
-_listed: set[str] = set()
 _PROGRESS = ("accepted", "running", "scored", "ready", "failed")
 
 
-def forget() -> None:
-    """Drop what this process remembers of the table; for one that turns to another stack."""
-    _listed.clear()
+def shard_of(trajectory_id: str) -> int:
+    """The shard of the indexes that a rollout is in."""
+    return hashlib.sha256(trajectory_id.encode()).digest()[0] % SHARDS
 
 
 def content_key(rollout: Rollout) -> str:

@@ -76,6 +76,7 @@ class Settings:
     reward_shape: RewardShape
     record_content: RecordContent
     retention_days: int
+    pass_reward: float
     time_limit: float
     job_timeout: float
     job_margin: float
@@ -214,6 +215,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             "RecordContent", read.choice("ROLLOUT_RECORD_CONTENT", ("full", "numbers"))
         ),
         retention_days=read.number("ROLLOUT_RETENTION_DAYS", 30, int, 1, 3_650),
+        pass_reward=read.number("ROLLOUT_PASS_REWARD", 1.0, float, -1e9, 1e9),
         time_limit=read.number("ROLLOUT_TIME_LIMIT", 86_400.0, float, 1, 86_400),
         job_timeout=job_timeout,
         job_margin=job_margin,

@@ -1,8 +1,8 @@
 """The DynamoDB table and its plumbing: keys, conditions, attribute values, errors.
 
-Every row has ``pk`` and ``sk``. Three indexes: ``by_job`` (a job's rollouts by time, spread over
-shards), ``by_group`` (the rollouts of one instance) and ``open`` (what has not ended, by when
-something is due; sparse).
+Every row has ``pk`` and ``sk``; docs/records.md describes each kind. Three indexes: ``by_job`` (a job's
+rollouts by time, spread over shards), ``by_group`` (the rollouts of one instance) and ``open`` (what has
+not ended, by when something is due; sparse).
 """
 
 from __future__ import annotations
@@ -22,11 +22,15 @@ class Table:
 
     Args:
         settings: the table's name and region.
+        read_timeout: seconds one answer may take.
+        attempts: how often a call is made until it is answered.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, read_timeout: float = 5.0, attempts: int = 4) -> None:
         self._name = settings.table
         self._region = settings.region
+        self._read_timeout = read_timeout
+        self._attempts = attempts
 
     def get(self, pk: str, sk: str) -> Row | None:
         """One row, read consistently; None if there is none."""
@@ -74,6 +78,86 @@ class Table:
         )
         return answer is not None
 
+    def add(
+        self, pk: str, sk: str, amounts: Mapping[str, int], *, sets: Row, first: Row
+    ) -> dict[str, Any]:
+        """Add whole numbers to a row's; makes the row, and each number, where it is missing.
+
+        Args:
+            amounts: what is added.
+            sets: attributes that are set as well.
+            first: attributes that are set where the row has none of the name.
+
+        Returns:
+            The row as it is now. Its numbers are ints: floats would lose digits of large sums.
+        """
+        names = {f"#n{i}": name for i, name in enumerate([*amounts, *sets, *first])}
+        given = [*amounts.values(), *sets.values(), *first.values()]
+        values = {f":n{i}": _attribute(value) for i, value in enumerate(given)}
+        places = [f"#n{i} :n{i}" for i in range(len(amounts))]
+        assigned = [f"#n{i} = :n{i}" for i in range(len(amounts), len(amounts) + len(sets))]
+        assigned += [
+            f"#n{i} = if_not_exists(#n{i}, :n{i})"
+            for i in range(len(amounts) + len(sets), len(names))
+        ]
+        expression = f"SET {', '.join(assigned)}" + (f" ADD {', '.join(places)}" if places else "")
+        answer = answering(
+            lambda: self._client().update_item(
+                TableName=self._name,
+                Key=_attributes({"pk": pk, "sk": sk}),
+                UpdateExpression=expression,
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
+                ReturnValues="ALL_NEW",
+            )
+        )
+        return whole_row_of(answer["Attributes"])
+
+    def page(
+        self,
+        key: str,
+        value: str,
+        *,
+        index: str = "",
+        between: tuple[str, str, str] | None = None,
+        newest_first: bool = False,
+        limit: int,
+        after: Row | None = None,
+    ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+        """A page of one partition's rows, of the table or of an index, by key.
+
+        Args:
+            key: the partition key's name; ``value`` is what it must be.
+            between: name, lowest and highest value of the sort key.
+            limit: rows at most.
+            after: where the page before ended.
+
+        Returns:
+            The rows, whole numbers as ints, and where to go on; None at the end.
+        """
+        request: dict[str, Any] = {
+            "TableName": self._name,
+            "KeyConditionExpression": "#k = :k",
+            "ExpressionAttributeNames": {"#k": key},
+            "ExpressionAttributeValues": {":k": {"S": value}},
+            "ScanIndexForward": not newest_first,
+            "Limit": limit,
+        }
+        if index:
+            request["IndexName"] = index
+        if between:
+            name, low, high = between
+            request["KeyConditionExpression"] += " AND #r BETWEEN :l AND :h"
+            request["ExpressionAttributeNames"]["#r"] = name
+            request["ExpressionAttributeValues"] |= {":l": {"S": low}, ":h": {"S": high}}
+        if after:
+            request["ExclusiveStartKey"] = _attributes(after)
+        answer = answering(lambda: self._client().query(**request))
+        more = answer.get("LastEvaluatedKey")
+        return [whole_row_of(item) for item in answer["Items"]], whole_row_of(
+            more
+        ) if more else None
+
     def delete(self, pk: str, sk: str, *, only_if: Row) -> bool:
         """Delete a row that has these values; False if it has not."""
         request = _condition(only_if)
@@ -115,7 +199,9 @@ class Table:
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def _client(self) -> Any:
-        return clients.client("dynamodb", self._region, read_timeout=5, attempts=4)
+        return clients.client(
+            "dynamodb", self._region, read_timeout=self._read_timeout, attempts=self._attempts
+        )
 
 
 def answering(call: Callable[[], Any]) -> Any:
@@ -143,6 +229,15 @@ def answering(call: Callable[[], Any]) -> Any:
 def row_of(item: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """A DynamoDB item as plain Python values; numbers become floats."""
     return {name: _value(attribute) for name, attribute in item.items()}
+
+
+def whole_row_of(item: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """As :func:`row_of`, with numbers that are whole as exact ints."""
+    row = row_of(item)
+    for name, attribute in item.items():
+        if "N" in attribute and attribute["N"].lstrip("-").isdigit():
+            row[name] = int(attribute["N"])
+    return row
 
 
 def _condition(values: Row) -> dict[str, Any]:

@@ -1,0 +1,113 @@
+"""Fills a moto table with a job of many rollouts, straight in its memory: rows and tallies agree."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from typing import Any
+
+from moto.dynamodb.models import dynamodb_backends
+
+from rollout.records import iso, shard_of
+from rollout.tallies import JOBS, Tally, is_flat, width_at
+
+# 24 November 2026, 00:00 UTC.
+BEGAN = 1_795_478_400.0
+
+
+def fill(
+    table: str, job: str, rollouts: int, *, account: str, region: str, apart: float = 0.5
+) -> Tally:
+    """Put a job's rollouts into a table.
+
+    Args:
+        apart: seconds between two rollouts.
+
+    Returns:
+        The job's tally as it is kept.
+    """
+    dice = random.Random(rollouts)  # noqa: S311 - the same crowd every time
+    backend: Any = dynamodb_backends[account][region]
+    whole: dict[str, Any] = {"start": BEGAN, "rollouts": rollouts}
+    buckets: dict[str, dict[str, Any]] = {}
+    groups: dict[str, dict[str, Any]] = {}
+    for number in range(rollouts):
+        at = BEGAN + number * apart
+        row = _row(job, number, at, dice)
+        _put(backend, table, row)
+        width = width_at(number * apart)
+        start = int(at // width) * width
+        bucket = buckets.setdefault(f"{start:010d}#{width}", {"start": start, "width": width})
+        group = groups.setdefault(row["group"], {"start": int(at)})
+        for tally in (whole, bucket, group):
+            _count(tally, row)
+    sums = ("rewarded", "reward_sum", "reward_squares")
+    several = [g for g in groups.values() if g.get("rewarded", 0) > 1]
+    whole["groups"] = len(several)
+    whole["flat"] = sum(is_flat(*(g[name] for name in sums)) for g in several)
+    _put(backend, table, {"pk": JOBS, "sk": job, **whole})
+    for sk, bucket in buckets.items():
+        _put(backend, table, {"pk": f"tally#{job}", "sk": sk, **bucket})
+    for sk, group in groups.items():
+        _put(backend, table, {"pk": f"groups#{job}", "sk": sk, **group})
+    return Tally.of(whole)
+
+
+def _row(job: str, number: int, at: float, dice: random.Random) -> dict[str, Any]:
+    trajectory_id = f"trajectory-{number:07d}"
+    group = hashlib.sha256(str(number // 8).encode()).hexdigest()[:16]
+    failed = dice.random() < 0.02
+    return {
+        "pk": f"rollout#{job}#{trajectory_id}",
+        "sk": "rollout",
+        "job_arn": job,
+        "trajectory_id": trajectory_id,
+        "state": "failed" if failed else "ready",
+        **({"boundary": "policy"} if failed else {"reward": repr(float(dice.random() < 0.6))}),
+        "turns": dice.randint(1, 9),
+        "seconds": round(dice.uniform(1, 60), 3),
+        "group": group,
+        "agent": "agents.calculator:calculator",
+        "fingerprint": "f" * 64,
+        "attempt": 1,
+        "sampling": True,
+        "lease_until": at + 60,
+        "accepted_at": iso(at),
+        "ended_at": iso(at + 30),
+        "job_shard": f"{job}#{shard_of(trajectory_id):x}",
+        "group_key": f"{job}#{group}",
+        "door": "job",
+        "endpoint": "https://job-runtime.sagemaker.us-west-2.api.aws",
+        "region": "us-west-2",
+    }
+
+
+def _count(tally: dict[str, Any], row: dict[str, Any]) -> None:
+    micro = round(float(row.get("reward", 0)) * 1_000_000)
+    rewarded = int("reward" in row)
+    added = {
+        "ended": 1,
+        "failed": 1 - rewarded,
+        "rewarded": rewarded,
+        "passed": int(micro >= 1_000_000),
+        "reward_sum": micro,
+        "reward_squares": micro * micro,
+        "turns": row["turns"],
+        "milliseconds": round(row["seconds"] * 1000),
+        "fault_policy": 1 - rewarded,
+    }
+    for name, value in added.items():
+        tally[name] = tally.get(name, 0) + value
+
+
+def _put(backend: Any, table: str, row: dict[str, Any]) -> None:
+    item = {
+        name: {"BOOL": value}
+        if isinstance(value, bool)
+        else {"S": value}
+        if isinstance(value, str)
+        else {"N": repr(value)}
+        for name, value in row.items()
+    }
+    known = backend.get_table(table)
+    known.put_item(item)

@@ -1,0 +1,1 @@
+"""The console: an ASGI application that shows jobs, rewards and trajectories, and changes nothing."""
