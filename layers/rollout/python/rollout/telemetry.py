@@ -53,7 +53,7 @@ def about(job_arn: str, trajectory_id: str, *, attempt: int = 0, execution_arn: 
 def accepted(known: Accepted) -> None:
     """One rollout has been accepted for a durable execution."""
     logger.thread_safe_append_keys(execution=known.execution)
-    extra = {"group": known.rollout.group, "repeated": known.repeated}
+    extra = {"group": known.rollout.group, "repeated": int(known.repeated)}
     logger.info("rollout accepted", extra=extra)
     if not known.repeated:
         _emit({"RolloutsAccepted": 1})
@@ -62,7 +62,7 @@ def accepted(known: Accepted) -> None:
 def inline(played: Played) -> None:
     """One rollout has ended within its request, or has been answered again."""
     ending, told, new = played.ending, played.report, played.verdict == "play"
-    extra = {"group": played.rollout.group, "repeated": not new}
+    extra = {"group": played.rollout.group, "repeated": int(not new)}
     logger.info("rollout ended", extra={**extra, "door": "inline", **_ending(ending, told)})
     if played.verdict == "answer":
         return
@@ -82,7 +82,7 @@ def durable(rollout: Rollout, ending: Ending, told: Report, seconds: float) -> N
     Args:
         seconds: since it was accepted.
     """
-    extra = {"group": rollout.group, "repeated": False, "door": "durable"}
+    extra = {"group": rollout.group, "repeated": 0, "door": "durable"}
     extra |= {**_ending(ending, told), "seconds": round(seconds, 3)}
     logger.info("rollout ended", extra=extra)
     numbers = {**_outcome(ending, told), **_played(ending), "DurableSeconds": round(seconds, 3)}
