@@ -14,7 +14,6 @@ from typing import Any, Self
 from moto.moto_api import recorder
 from moto.server import ThreadedMotoServer
 
-from local.console import console_server
 from local.durable import WORKER, EventBus, InProcess, Invoke, LambdaService
 from local.faults import FaultScript
 from local.gateway import Gateway, Handler, environment_of
@@ -130,6 +129,9 @@ class LocalStack:
         self.aws_url = ""
 
     def __enter__(self) -> Self:
+        # Not at import: a worker that imports this module has not the console's folder on its path.
+        from local.console import console_server
+
         self._open.enter_context(self.simulator)
         logging.getLogger("werkzeug").setLevel(logging.ERROR)  # moto logs every request
         self._moto.start()
