@@ -15,7 +15,6 @@ import boto3
 from moto.moto_api import recorder
 
 from local.aws import Aws, let_go
-from local.console import console_server
 from local.durable import WORKER, EventBus, InProcess, Invoke, LambdaService
 from local.faults import FaultScript
 from local.gateway import Gateway, Handler, environment_of
@@ -132,6 +131,9 @@ class LocalStack:
         self.aws_url = ""
 
     def __enter__(self) -> Self:
+        # Not at import: a worker that imports this module has not the console's folder on its path.
+        from local.console import console_server
+
         self._open.enter_context(self.simulator)
         self.aws_url = self._open.enter_context(self._aws).url
         self._before = dict(os.environ)

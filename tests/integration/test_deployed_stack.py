@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from urllib.parse import quote
 
 import boto3
 import httpx
@@ -137,15 +138,15 @@ def test_problems_come_from_us(base):
 def test_the_console_is_shown_to_those_who_sign(aws, stack):
     api = stack["ConsoleUrl"].split("//")[1].split(".")[0]
     console = f"{aws['url']}/_aws/execute-api/{api}/v1"
-    assert httpx.get(f"{console}/").status_code == 403
-    answer = signed("GET", f"{console}/")
-    assert answer.status_code == 200, answer.text
-    assert JOB_ARN in answer.text  # the rollout above was tallied
-    assert (
-        "immutable" not in signed("GET", f"{console}/static/console.css").headers["cache-control"]
-    )
-    page = signed("GET", f"{console}/job?job={JOB_ARN.replace(':', '%3A').replace('/', '%2F')}")
-    assert (page.status_code, "deployed-1" in page.text) == (200, True)
+    jobs = signed("GET", f"{console}/")
+    assert (jobs.status_code, JOB_ARN in jobs.text) == (200, True), jobs.text
+    job = f"{console}/job?job={quote(JOB_ARN, safe='')}"
+    assert httpx.get(job).status_code == 403
+    page = signed("GET", job)
+    assert (page.status_code, "deployed-1" in page.text) == (200, True), page.text
+    assert 'href="/v1/' in page.text or 'href="/_aws/' in page.text
+    style = signed("GET", f"{console}/static/console.css")
+    assert (style.status_code, style.headers["cache-control"]) == (200, "no-cache")
 
 
 def test_the_state_of_a_rollout(base):

@@ -81,7 +81,7 @@ class Archive:
         return Tally.of(row)
 
     def series(self, job: str) -> list[Tally]:
-        """A job's tallies over time, each bucket as wide as the widest; a few hundred at most."""
+        """A job's tallies over time, in some sixty buckets of one width."""
         rows: list[dict[str, Any]] = []
         after: dict[str, Any] | None = None
         while True:
@@ -273,9 +273,13 @@ class _Descending(str):
         return str.__gt__(self, other)
 
 
-def rebin(tallies: list[Tally]) -> list[Tally]:
-    """Tallies of several widths as buckets of the widest, in order of time."""
+def rebin(tallies: list[Tally], most: int = 60) -> list[Tally]:
+    """Tallies of several widths as at most about ``most`` buckets of one width, in order of time."""
     width = max((tally.width for tally in tallies), default=1)
+    span = max((t.start for t in tallies), default=0) - min((t.start for t in tallies), default=0)
+    width *= next(
+        times for times in (1, 2, 5, 10, 20, 50, 1_000_000) if span <= width * times * most
+    )
     bins: dict[int, Row] = {}
     for tally in tallies:
         start = int(tally.start // width) * width
