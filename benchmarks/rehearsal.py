@@ -128,7 +128,7 @@ def main() -> None:
     print(
         f"overhead a turn  {statistics.median(each) - statistics.median(plain):.1f} ms, {ratio:.1f} x"
     )
-    shown = [n for n in (250, 500, 1_000) if n in memory] or [done]
+    shown = sorted({n for n in (250, 500, 1_000) if n in memory} | {done})
     print("resident memory  " + ", ".join(f"{memory[n]:.0f} MB after {n}" for n in shown))
 
 

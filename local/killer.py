@@ -19,8 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from local.gateway import LambdaContext, environment_of
-from local.stack import HANDLERS
+from local.gateway import HANDLERS, LambdaContext, environment_of
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from moto.moto_api import recorder
 from local.aws import Aws, let_go
 from local.durable import WORKER, EventBus, InProcess, Invoke, LambdaService
 from local.faults import FaultScript
-from local.gateway import Gateway, Handler, environment_of
+from local.gateway import HANDLERS, Gateway, Handler, environment_of
 from local.server import Server
 from local.simulator import JobRuntimeSimulator, Policy
 from local.template import table_properties
@@ -26,8 +26,6 @@ ACCOUNT = "123456789012"
 REGION = "us-west-2"
 JOB_ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:job/AgentRFT/local"
 
-_ROOT = Path(__file__).resolve().parent.parent
-HANDLERS = _ROOT / "functions" / "rollout"
 _PARAMS = {"temperature": 1.0, "max_tokens": 1024, "top_p": 1.0}
 
 

@@ -6,8 +6,9 @@ import argparse
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from rich.console import Console
 
 from local.faults import PRESETS
 from local.play import play, tasks_of
-from local.rehearse import policies
 from local.rehearse.door import Unreachable
 from local.rehearse.plan import Plan, plan_of
 from local.rehearse.playground import deployed, local
@@ -25,6 +25,7 @@ from local.rehearse.resume import begin
 from local.rehearse.review import conclude
 from local.rehearse.survival import survival_of
 from local.rehearse.target import Target
+from local.rehearse.witness import witnessed
 from rollout.errors import AgentUnavailable
 
 # Seconds that rollouts in flight are waited for after Ctrl-C.
@@ -121,8 +122,10 @@ def _rehearse(options: argparse.Namespace, console: Console) -> int:
     if plan.faults.says:
         console.print(f"Faults: {plan.faults.says}.", highlight=False)
     tasks = tasks_of(plan.rows, begun.group_size, name=begun.name, done=done)
+    raised: Counter[str] = Counter()
     try:
         with (
+            nullcontext() if begun.door == "url" else witnessed(begun.agent, raised),
             _target(plan, options, console) as target,
             stopping(console) as stop,
             Live(console, total, len(done)) as live,
@@ -144,7 +147,8 @@ def _rehearse(options: argparse.Namespace, console: Console) -> int:
     except KeyboardInterrupt:
         return _go_on(plan.run, console, _INTERRUPTED)
     finally:
-        _complain(plan.policy, console)
+        complain("The policy's server", plan.policy.complaints(), console)
+        complain("The agent raised", raised, console)
     console.print(
         f"{live.ended} rollouts in this process, {live.rate:.1f} a second", highlight=False
     )
@@ -228,8 +232,8 @@ def _go_on(run: Path, console: Console, code: int) -> int:
     return code
 
 
-def _complain(policy: policies.Chosen, console: Console) -> None:
-    """Say what the policy's server refused: a user cannot see it in any log."""
-    for said, count in sorted(policy.complaints().items(), key=lambda item: -item[1])[:5]:
-        console.print("[yellow]The policy's server:[/yellow]", end=" ")
-        console.print(f"{count} x {said}", markup=False, highlight=False, soft_wrap=True)
+def complain(who: str, said: Mapping[str, int], console: Console) -> None:
+    """Say what went wrong most often, in its own words: a user finds it in no log."""
+    for words, count in sorted(said.items(), key=lambda item: -item[1])[:5]:
+        console.print(f"[yellow]{who}:[/yellow]", end=" ")
+        console.print(f"{count} x {words}", markup=False, highlight=False, soft_wrap=True)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from local.play import play
-from local.rehearse.command import add_dataset, at_least, refuse, stopping
+from local.rehearse.command import add_dataset, at_least, complain, refuse, stopping
 from local.rehearse.dataset import Chosen, survey
 from local.rehearse.door import Door
 from local.rehearse.policies import script_of
@@ -23,6 +23,7 @@ from local.rehearse.probes import PROBES, probe
 from local.rehearse.progress import Live
 from local.rehearse.record import RolloutRecord
 from local.rehearse.target import LocalJob, Task
+from local.rehearse.witness import witnessed
 from local.simulator import Policy, SampleRequest
 from local.stack import LocalStack
 from rollout.agent import load_agent
@@ -105,13 +106,15 @@ def _probe(options: argparse.Namespace, console: Console) -> int:
         return refuse(told, error)
     total = rows.count * (len(PROBES) + 1)
     records: dict[str, list[RolloutRecord]] = {name: [] for name in (_GOLD, *PROBES)}
-    with stopping(told) as stop, Live(told, total) as live:
+    raised: Counter[str] = Counter()
+    with witnessed(options.agent, raised), stopping(told) as stop, Live(told, total) as live:
         for record in _play(options, rows, policy, stop):
             records[_named(record.trajectory_id)].append(record)
             live.add(record)
     if live.ended < total:
         told.print("Stopped; nothing is judged.")
         return 130
+    complain("The agent raised", raised, told)
     gold = {record.group: record.reward for record in records.pop(_GOLD)}
     lost = sorted(row for row, reward in gold.items() if reward is None)
     results = [result_of(name, found, gold, options.allow) for name, found in records.items()]
@@ -214,7 +217,10 @@ def result_of(
 def show(results: Sequence[ProbeResult], lost: Sequence[int], console: Console) -> None:
     """Print what broke, shouted, then the table."""
     for row in lost:
-        console.print(f"[bold red]GOLD FAILS on row {row}: mend the row or the script.[/bold red]")
+        console.print(
+            f"[bold red]GOLD FAILS on row {row}:[/bold red] mend the row or the script, or raise "
+            "--max-turns."
+        )
     for result in results:
         if result.bad:
             console.print(

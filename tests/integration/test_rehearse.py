@@ -186,6 +186,7 @@ def test_a_reward_that_can_be_broken_is_shouted(tmp_path, monkeypatch, capsys):
     shouted, _, table = capsys.readouterr().out.partition("┏")
     assert "INJECTION REACHES GOLD on 2 of 2 rows" in shouted
     assert "SILENCE crashes" in shouted
+    assert "8 x AssertionError: nobody says nothing (gullible.py:9)" in shouted
     assert "earns gold's reward on rows 0, 1" in shouted
     assert "withstood" in table
     assert main([*call, "--allow", "injection", "--json"]) == 1  # it still crashes
