@@ -13,6 +13,8 @@ LIMIT ?= 12
 GROUP_SIZE ?= 4
 ARCHITECTURE ?= arm64
 N ?= 1000
+CASES ?= 1000000
+JOBS ?= 2
 PROFILE ?= default
 STACK ?= $(if $(filter prod,$(PROFILE)),rollout-prod,rollout-dev)
 
@@ -34,6 +36,9 @@ agent: .venv/ready ## write a new agent with its dataset and test (NAME=)
 
 chaos: .venv/ready ## kill workers by the thousand and reconcile (N= SEED=)
 	python -m tests.chaos.campaign --n $(N) $(if $(SEED),--seed $(SEED))
+
+hostile: .venv/ready ## hostile input by the thousand through the real doors (CASES= SEED= JOBS=)
+	python -m tests.hostile.campaign --cases $(CASES) --jobs $(JOBS) $(if $(SEED),--seed $(SEED))
 
 compare-sdk: .venv/ready .tools/sdk/ready ## the same faults here and in the reference SDK, into docs/compare-sdk.md
 	python -m benchmarks.compare_sdk --markdown docs/compare-sdk.md
@@ -109,4 +114,4 @@ clean: ## remove what the build and the tests left
 	VIRTUAL_ENV=.tools/$* $(UV) pip install -q --require-hashes -r requirements/$*.txt
 	@touch $@
 
-.PHONY: help run test agent chaos compare-sdk deploy lint format setup build layer-size bench lock clean
+.PHONY: help run test agent chaos hostile compare-sdk deploy lint format setup build layer-size bench lock clean
