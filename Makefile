@@ -13,6 +13,8 @@ LIMIT ?= 12
 GROUP_SIZE ?= 4
 ARCHITECTURE ?= arm64
 N ?= 1000
+CASES ?= 1000000
+JOBS ?= 2
 PROFILE ?= default
 STACK ?= $(if $(filter prod,$(PROFILE)),rollout-prod,rollout-dev)
 
@@ -47,6 +49,9 @@ sbom: setup build ## write the layer's bill of materials, docs/sbom.json
 
 chaos: .venv/ready ## kill workers by the thousand and reconcile (N= SEED=)
 	python -m tests.chaos.campaign --n $(N) $(if $(SEED),--seed $(SEED))
+
+hostile: .venv/ready ## hostile input by the thousand through the real doors (CASES= SEED= JOBS=)
+	python -m tests.hostile.campaign --cases $(CASES) --jobs $(JOBS) $(if $(SEED),--seed $(SEED))
 
 compare-sdk: .venv/ready .tools/sdk/ready ## the same faults here and in the reference SDK, into docs/compare-sdk.md
 	python -m benchmarks.compare_sdk --markdown docs/compare-sdk.md
@@ -132,4 +137,4 @@ clean: ## remove what the build and the tests left
 	VIRTUAL_ENV=.tools/$* $(UV) pip install -q --require-hashes -r requirements/$*.txt
 	@touch $@
 
-.PHONY: help run test agent chaos compare-sdk scale deploy lint format setup build layer-size bench lock clean mutate scan audit sbom screenshot
+.PHONY: help run test agent chaos compare-sdk scale deploy lint format setup build layer-size bench lock clean mutate scan audit sbom screenshot hostile

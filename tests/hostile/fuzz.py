@@ -6,8 +6,11 @@ the run with the input that caused it.
 
 from __future__ import annotations
 
+import json
 import sys
+import tempfile
 from contextlib import suppress
+from pathlib import Path
 
 import atheris
 
@@ -22,7 +25,10 @@ with atheris.instrument_imports(include=["rollout"]):
     from rollout.tools import as_tool
 
 from tests.conftest import ACCOUNT, JOB_ARN, make_settings
+from tests.hostile import corpus
 from tests.hostile.agents_of_tests import evaluate
+from tests.hostile.corpus import CANARY
+from tests.hostile.endpoints import crafted
 
 _SETTINGS = make_settings()
 _TOOL = as_tool(evaluate)
@@ -79,9 +85,35 @@ def one(data: bytes) -> None:
             TARGETS[data[0] % len(TARGETS)](data[1:])
 
 
+def seeds(folder: Path) -> None:
+    """Write the small ones of the corpus as what the fuzzer starts from, for each target they fit."""
+    texts = [
+        f'evaluate(expression="{CANARY}")',
+        '<tool_call>{"name": "x", "arguments": {}}</tool_call>',
+    ]
+    fitting = {
+        (_request, _encoded, _job): [make() for _, make in corpus.BODIES.values()],
+        (_job,): [json.dumps(event).encode() for event in corpus.JOBS],
+        (_reply,): list(corpus.REPLIES.values()),
+        (_endpoint,): [url.encode("utf-8", "replace") for url in list(crafted())[::200]],
+        (_arn,): [JOB_ARN.encode()],
+        (_text, _arguments): [
+            text.encode() for text in [*texts, '{"expression": "1", "times": 1e9}']
+        ],
+    }
+    for targets, inputs in fitting.items():
+        for target in targets:
+            for number, data in enumerate(data for data in inputs if len(data) < 1_000):
+                name = f"{target.__name__}{number}"
+                (folder / name).write_bytes(bytes([TARGETS.index(target)]) + data)
+
+
 def main() -> None:
     """Fuzz until libFuzzer's options say it is enough."""
-    atheris.Setup(sys.argv, one)
+    # Stays behind: libFuzzer ends the process itself, and what it found new is in here.
+    folder = tempfile.mkdtemp(prefix="fuzz-")
+    seeds(Path(folder))
+    atheris.Setup([*sys.argv, folder], one)
     atheris.Fuzz()
 
 

@@ -191,7 +191,7 @@ def test_the_socket_hook_sees_what_it_is_there_to_see():
 
 
 def test_a_short_campaign_finds_nothing():
-    summary = campaign(2_000, seed=20261124, jobs=1, minutes=5, progress=lambda _: None)
+    summary = campaign(1_000, seed=20261124, jobs=1, minutes=5, progress=lambda _: None)
     assert summary["passed"], summary
-    assert summary["cases"] == 2_000
-    assert summary["log_lines"] > 1_000  # the log that was searched is the log that is written
+    assert summary["cases"] == 1_000
+    assert summary["log_lines"] > 500  # the log that was searched is the log that is written

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -89,11 +90,17 @@ def test_a_short_seeded_run_of_the_fuzzer(tmp_path):
         "tests.hostile.fuzz",
         "-runs=20000",
         "-seed=20261124",
-        "-max_len=400",
+        "-max_len=1000",
         f"-artifact_prefix={tmp_path}/",
     ]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, cwd=ROOT, check=False
+        command,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        cwd=ROOT,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Done 20000 runs" in done.stderr

@@ -9,12 +9,12 @@ from contextlib import closing, suppress
 import pytest
 
 from agents.calculator import evaluate, number_in
-from agents.sql import build, run
+from agents.sql import build, run, sql
 from rollout.errors import BadReply, BudgetSpent
 from rollout.policy import JobRuntimePolicy
 from rollout.reply import read_reply
 from rollout.tools import as_tool
-from tests.conftest import completion, tool_call
+from tests.conftest import completion, make_rollout, tool_call
 from tests.hostile.limits import limited
 from tests.unit.test_run import ask, played
 
@@ -182,12 +182,19 @@ def test_the_calculator_takes_an_endless_number_for_no_answer(text):
 )
 def test_a_query_of_the_policy_is_bounded(query):
     code = f"""
-from agents.sql import build, run
+from agents.sql import build, run, sql
 rows = run(build({{"setup": "CREATE TABLE t(x); INSERT INTO t VALUES (1)"}}), {query!r})
 print(len(rows) if isinstance(rows, list) else 0)
 assert not (isinstance(rows, list) and sum(len(str(r)) for r in rows) > 20_000_000)
 """
     limited(code, memory=1 << 30)
+
+
+@pytest.mark.parametrize("instance", [{"setup": "secret"}, {"setup": "", "query": "SELECT secret"}])
+def test_the_sql_agents_errors_quote_nothing_of_the_row(instance):
+    ending, _, _ = played(sql, rollout=make_rollout(instance=instance))
+    assert ending.error["boundary"] == "agent"
+    assert "secret" not in json.dumps(ending.error)
 
 
 def test_a_lone_surrogate_in_a_query_is_an_error_for_the_model():

@@ -54,7 +54,8 @@ def sql(episode: Episode) -> Outcome:
     with closing(build(instance)) as database:
         expected = run(database, str(instance.get("query", "")))
         if isinstance(expected, str):
-            raise AgentError(f"The instance's 'query' does not run: {expected}")
+            # What SQLite says quotes the query, and an error's detail holds no content.
+            raise AgentError("The instance's 'query' does not run; try it with sqlite3.")
 
         def run_query(query: str) -> str:
             """Run a read-only SQLite query and read its first rows.
@@ -108,7 +109,8 @@ def build(instance: dict[str, Any]) -> sqlite3.Connection:
             database.executescript(str(instance.get("setup", "")))
     except _REFUSALS as error:
         database.close()
-        raise AgentError(f"The instance's 'setup' does not run: {_why(error)}") from None
+        kind = getattr(error, "sqlite_errorname", type(error).__name__)
+        raise AgentError(f"The instance's 'setup' does not run ({kind}).") from None
     database.set_authorizer(reading)
     for limit, value in _LIMITS.items():
         database.setlimit(limit, value)

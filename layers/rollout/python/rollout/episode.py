@@ -29,7 +29,7 @@ from rollout.tools import Tool, ToolCall, as_tool, run_patiently
 # Characters of an unknown tool's name that are told back to the policy.
 _SHOWN = 64
 # Bytes of replies after which no further turn is sampled: token counts are the policy's own word.
-_MOST_REPLY_BYTES = 16_000_000
+_MOST_REPLY_BYTES = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from rollout.errors import BadReply, OutOfTime, SampleFailed
 from rollout.settings import Settings
 from rollout.trust import Destination
 
-# A reply of 6 MB that is all brackets takes 150 MB once it is read; a function has 1 GB.
+# A reply of 6 MB that is all brackets takes 150 MB once it is read, and twice that with its
+# record; a function has 1 GB.
 MAX_REPLY_BYTES = 6_000_000
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 8.0
 
