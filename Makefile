@@ -58,7 +58,7 @@ build: .venv/ready .tools/sam/ready ## sam build for both architectures, into .a
 	$(SAM) build --build-dir .aws-sam/x86_64 --parameter-overrides Architecture=x86_64
 
 layer-size: build ## unzipped and zipped size of both layers
-	@for dir in .aws-sam/arm64/DependenciesArm64 layers/rollout; do \
+	@for dir in .aws-sam/arm64/DependenciesArm64 .aws-sam/arm64/RolloutLayer; do \
 	  printf '%-36s %6s KiB unzipped, %6s KiB packed\n' $$dir \
 	    $$(du -sk --apparent-size $$dir | cut -f1) \
 	    $$(( $$(tar c -C $$dir . | gzip -9 | wc -c) / 1024 )); done
