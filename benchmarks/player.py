@@ -53,11 +53,13 @@ def call(module: Any, told: dict[str, Any]) -> dict[str, Any]:
     """Call one of the module's functions once for each list of arguments."""
     function = getattr(module, told["function"])
     seconds: list[float] = []
+    processor: list[float] = []
     for arguments in told["arguments"]:
-        began = time.perf_counter()
+        began, computed = time.perf_counter(), time.process_time()
         function(*arguments)
         seconds.append(time.perf_counter() - began)
-    return {"seconds": seconds, "resident": memory("VmRSS")}
+        processor.append(time.process_time() - computed)
+    return {"seconds": seconds, "processor": processor}
 
 
 def at_once(module: Any, told: dict[str, Any]) -> dict[str, Any]:
@@ -72,10 +74,23 @@ def at_once(module: Any, told: dict[str, Any]) -> dict[str, Any]:
         return time.perf_counter() - began
 
     with ThreadPoolExecutor(told["workers"]) as pool:
-        began = time.perf_counter()
+        began, computed = time.perf_counter(), time.process_time()
         seconds = list(pool.map(one, arguments))
-        took = time.perf_counter() - began
-    return {"seconds": seconds, "took": took, "resident": memory("VmHWM")}
+        took, computed = time.perf_counter() - began, time.process_time() - computed
+    return {"seconds": seconds, "took": took, "processor": computed, "resident": memory("VmHWM")}
+
+
+def peak(module: Any, told: dict[str, Any]) -> dict[str, Any]:
+    """The most bytes Python objects took during one call, beyond those there before it."""
+    import tracemalloc
+
+    function = getattr(module, told["function"])
+    gc.collect()
+    tracemalloc.start()
+    function(*told["arguments"][0])
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return {"bytes": most}
 
 
 def settle(module: Any, told: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +100,7 @@ def settle(module: Any, told: dict[str, Any]) -> dict[str, Any]:
     return {"resident": memory("VmRSS")}
 
 
-COMMANDS = {"handle": handle, "call": call, "at_once": at_once, "settle": settle}
+COMMANDS = {"handle": handle, "call": call, "at_once": at_once, "peak": peak, "settle": settle}
 
 
 def main() -> None:

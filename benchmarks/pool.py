@@ -46,6 +46,7 @@ def measure(rollouts: int) -> dict[str, Any]:
                 found[variant.name] = {
                     "rollouts": rollouts,
                     "per_second": rollouts / answer["took"],
+                    "processor": answer["processor"] / rollouts,
                     "p50": cuts[49],
                     "p99": cuts[98],
                     "resident": answer["resident"],

@@ -24,24 +24,23 @@ _WAYS: dict[str, tuple[Variant, str]] = {
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    """Seconds per further turn, and of a whole rollout of one turn."""
-    turn: dict[str, list[float]] = {}
-    whole: dict[str, list[float]] = {}
+    """Seconds, and seconds of processor, per further turn; and of a whole rollout of one turn."""
+    found: dict[str, dict[str, list[float]]] = {"turn": {}, "processor": {}, "whole": {}}
     with ground(agent="ours:turns") as on, ExitStack() as opened:
         players = {v: opened.enter_context(Player(v, on.environ())) for v in (BARE, OURS, SDK)}
         for number in range(rounds + 1):
             for name, (variant, function) in _WAYS.items():
-                took: dict[int, float] = {}
+                told: dict[int, dict[str, Any]] = {}
                 for turns in (1, MANY):
                     metadata = on.metadata(variant)
-                    told = [[metadata, turns]]
-                    answer = players[variant].do("call", function=function, arguments=told)
+                    arguments = [[metadata, turns]]
+                    told[turns] = players[variant].do(
+                        "call", function=function, arguments=arguments
+                    )
                     on.check(metadata, turns)
-                    took[turns] = answer["seconds"][0]
                 if number:
-                    turn.setdefault(name, []).append((took[MANY] - took[1]) / (MANY - 1))
-                    whole.setdefault(name, []).append(took[1])
-    return {
-        "turn": {name: spread(found) for name, found in turn.items()},
-        "whole": {name: spread(found) for name, found in whole.items()},
-    }
+                    for key, measured in (("turn", "seconds"), ("processor", "processor")):
+                        more = told[MANY][measured][0] - told[1][measured][0]
+                        found[key].setdefault(name, []).append(more / (MANY - 1))
+                    found["whole"].setdefault(name, []).append(told[1]["seconds"][0])
+    return {key: {name: spread(v) for name, v in known.items()} for key, known in found.items()}

@@ -18,14 +18,14 @@ def client(region: str, endpoint: str) -> Any:
     return made("sagemakerjobruntime", region, endpoint_url=endpoint, config=config)
 
 
-def sample(metadata: dict[str, Any], content: str) -> str:
-    """Sample one turn and return its text."""
+def sample(metadata: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """Sample one turn and return its message."""
     runtime = client(metadata["region"], metadata["endpoint"])
-    body = json.dumps({"messages": [{"role": "user", "content": content}]}).encode()
+    body = json.dumps({"messages": messages}).encode()
     answer = runtime.sample(
         JobArn=metadata["job_arn"], TrajectoryId=metadata["trajectory_id"], Body=body
     )
-    return json.loads(answer["Body"].read())["choices"][0]["message"]["content"]
+    return json.loads(answer["Body"].read())["choices"][0]["message"]
 
 
 def report(metadata: dict[str, Any]) -> None:
@@ -36,9 +36,19 @@ def report(metadata: dict[str, Any]) -> None:
     runtime.update_reward(**names, Rewards=[1.0])
 
 
-def play(metadata: dict[str, Any], turns: int = 1) -> dict[str, Any]:
-    """Play a rollout of some turns and report it."""
+def play(metadata: dict[str, Any], turns: int = 1, grow: Any = None) -> dict[str, Any]:
+    """Play a rollout of some turns and report it.
+
+    Args:
+        metadata: of the rollout.
+        turns: how many.
+        grow: whether each turn goes on from the one before.
+    """
+    messages: list[dict[str, Any]] = []
     for turn in range(turns):
-        sample(metadata, f"turn {turn}")
+        if not grow:
+            messages = []
+        messages.append({"role": "user", "content": f"turn {turn}"})
+        messages.append(sample(metadata, messages))
     report(metadata)
     return {"status": "ready", "reward": 1.0}

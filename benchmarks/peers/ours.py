@@ -67,9 +67,15 @@ class Kept:
             raise RuntimeError(f"{ending.status}: {report.detail}")
 
 
-def play(metadata: dict[str, Any], turns_: int, instance: dict[str, Any] | None = None) -> Ending:
+def accept(body: str) -> Rollout:
+    """What is done with a request before it is played: parse, check, identify."""
+    request = parse_rollout(read_body(body, encoded=False, limit=settings().max_body_bytes))
+    return Rollout.of(request, trust.check(request, settings()))
+
+
+def play(metadata: dict[str, Any], turns_: int, grow: Any = None) -> Ending:
     """Play a rollout as ``POST /rollout`` does, without its records in DynamoDB and S3."""
-    request = validate_rollout({"instance": {"turns": turns_, **(instance or {})}, "metadata": metadata})
+    request = validate_rollout({"instance": {"turns": turns_, "grow": grow}, "metadata": metadata})
     checked = Rollout.of(request, trust.check(request, settings()))
     end = time.time() + 600
     ending, _ = run(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from threading import Lock
-from typing import Any, cast
+from typing import Any
 
 _making = Lock()
 
@@ -43,7 +43,11 @@ def _client(service: str, region: str, endpoint: str, read_timeout: float, attem
     import boto3
     from botocore.config import Config
 
+    boto: Any = boto3
     config = Config(
+        # Shows in CloudTrail who called; and boto3 puts its own together anew for every request, a
+        # tenth of the time it takes.
+        user_agent=f"serverless-rollout Boto3/{boto.__version__}",
         connect_timeout=5,
         read_timeout=read_timeout,
         retries={"total_max_attempts": attempts, "mode": "standard"},
@@ -53,9 +57,7 @@ def _client(service: str, region: str, endpoint: str, read_timeout: float, attem
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    return cast("Any", boto3).client(
-        service, region_name=region, endpoint_url=endpoint or None, config=config
-    )
+    return boto.client(service, region_name=region, endpoint_url=endpoint or None, config=config)
 
 
 def forget() -> None:
