@@ -63,14 +63,16 @@ layer-size: build ## unzipped and zipped size of both layers
 	    $$(du -sk --apparent-size $$dir | cut -f1) \
 	    $$(( $$(tar c -C $$dir . | gzip -9 | wc -c) / 1024 )); done
 
-bench: setup build ## cold and warm measurements beside the peers
-	python benchmarks/cold.py
-	python benchmarks/warm.py
+bench: setup build .tools/sdk/ready .tools/agentcore/ready ## measure beside the peers, into docs/speed.md (QUICK=1 ONLY="cold warm")
+	python -m benchmarks $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+
+plots: .venv/ready ## tables and plots of docs/speed.md from the last figures
+	python -m benchmarks --draw
 
 lock: .tools/uv/ready ## recompile every lock from its .in file
 	cd $(CURDIR) && compile="$(UV) pip compile -q --upgrade --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header" && \
 	$$compile --python-version 3.13 layers/dependencies/requirements.in -o layers/dependencies/requirements.txt && \
-	for name in uv sam emulator scan sdk; do $$compile --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done && \
+	for name in uv sam emulator scan sdk agentcore; do $$compile --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done && \
 	$$compile --python-version 3.11 -c layers/dependencies/requirements.txt requirements/dev.in -o requirements/dev.txt
 
 clean: ## remove what the build and the tests left
@@ -104,9 +106,9 @@ clean: ## remove what the build and the tests left
 	[ -n "$$found" ] || { echo "the browser tests need Chromium or Chrome on PATH; install one"; exit 1; }; \
 	ln -sf "$$found" .tools/browser/chromium; touch $@
 
-.tools/sam/ready .tools/emulator/ready .tools/scan/ready .tools/sdk/ready: .tools/%/ready: requirements/%.txt .venv/ready
+.tools/sam/ready .tools/emulator/ready .tools/scan/ready .tools/sdk/ready .tools/agentcore/ready: .tools/%/ready: requirements/%.txt .venv/ready
 	$(UV) venv -q --clear --python .venv/bin/python .tools/$*
 	VIRTUAL_ENV=.tools/$* $(UV) pip install -q --require-hashes -r requirements/$*.txt
 	@touch $@
 
-.PHONY: help run test agent chaos compare-sdk deploy lint format setup build layer-size bench lock clean
+.PHONY: help run test agent chaos compare-sdk deploy lint format setup build layer-size bench plots lock clean
