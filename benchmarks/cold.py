@@ -24,30 +24,27 @@ _ROW = {
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    """Seconds of the first ``/health`` and ``/rollout``, and bytes resident after the latter."""
-    seconds: dict[str, dict[str, list[float]]] = {"health": {}, "rollout": {}}
-    resident: dict[str, list[float]] = {}
+    """Seconds of the first ``/health`` and ``/rollout``, of processor too, and bytes resident then."""
+    kinds = ("health", "rollout", "health processor", "rollout processor", "resident")
+    found: dict[str, dict[str, list[float]]] = {kind: {} for kind in kinds}
     with ground() as on:
         for number in range(rounds + 1):
             for variant in (*VARIANTS, UNRECORDED):
-                health = first(variant, proxy_event("GET", "/health"), on)[0]
+                health = first(variant, proxy_event("GET", "/health"), on)
                 body = on.request(variant, **_ROW)
                 event = proxy_event(
                     "POST", "/rollout", body=json.dumps(body).encode(), headers=_JSON
                 )
-                rollout, bytes_ = first(variant, event, on)
+                rollout = first(variant, event, on)
                 on.check(body["metadata"], 1)
                 if number:
-                    seconds["health"].setdefault(variant.name, []).append(health)
-                    seconds["rollout"].setdefault(variant.name, []).append(rollout)
-                    resident.setdefault(variant.name, []).append(bytes_)
-    return {
-        **{path: {k: spread(v) for k, v in known.items()} for path, known in seconds.items()},
-        "resident": {name: spread(found) for name, found in resident.items()},
-    }
+                    told = (health[0], rollout[0], health[1], rollout[1], rollout[2])
+                    for kind, value in zip(kinds, told, strict=True):
+                        found[kind].setdefault(variant.name, []).append(value)
+    return {kind: {k: spread(v) for k, v in known.items()} for kind, known in found.items()}
 
 
-def first(variant: Variant, event: dict[str, Any], on: Ground) -> tuple[float, int]:
-    """Seconds the first invocation of a fresh emulator takes, and bytes resident after it."""
+def first(variant: Variant, event: dict[str, Any], on: Ground) -> tuple[float, float, int]:
+    """Seconds the first invocation of a fresh emulator takes, of processor, and bytes resident."""
     with emulated(variant, on.environ()) as running:
-        return running.invoke(event), running.resident()
+        return running.invoke(event), running.processor(), running.resident()

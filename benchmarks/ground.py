@@ -62,5 +62,5 @@ def spread(seconds: Sequence[float]) -> dict[str, float]:
     """Median and quartiles; one run is noisy, and the spread says how much."""
     if len(seconds) < 2:
         return {"median": seconds[0], "low": seconds[0], "high": seconds[0]}
-    low, median, high = statistics.quantiles(seconds, n=4)
+    low, median, high = statistics.quantiles(seconds, n=4, method="inclusive")
     return {"median": median, "low": low, "high": high}

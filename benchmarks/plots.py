@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib import pyplot
+from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -50,13 +50,13 @@ def _save(name: str, figure: Figure) -> Path:
     IMAGES.mkdir(parents=True, exist_ok=True)
     path = IMAGES / f"{name}.svg"
     figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
-    pyplot.close(figure)
+    plt.close(figure)
     return path
 
 
 def _panels(count: int, rows: int) -> tuple[Figure, list[Axes]]:
     width = 4.6 if count > 1 else 7
-    figure, found = pyplot.subplots(
+    figure, found = plt.subplots(
         1, count, figsize=(width * count, 0.42 * rows + 1.1), sharey=True, squeeze=False
     )
     return figure, list(found[0])
@@ -138,7 +138,7 @@ def _pool(pool: Figures) -> Figure:
 
 
 def _curves(count: int) -> tuple[Figure, list[Axes]]:
-    figure, found = pyplot.subplots(1, count, figsize=(4.6 * count, 3), squeeze=False)
+    figure, found = plt.subplots(1, count, figsize=(4.6 * count, 3), squeeze=False)
     figure.subplots_adjust(wspace=0.3)
     return figure, list(found[0])
 
@@ -161,9 +161,8 @@ def _finish(axes: Axes, title: str, across: str) -> None:
     axes.set_title(title, fontsize=11)
     axes.set_xscale("log")
     axes.set_xlabel(across)
-    axes.set_ylim(bottom=0)
-    axes.margins(y=0.25)
-    axes.set_ylim(bottom=0)
+    highest = max(float(value) for line in axes.lines for value in line.get_ydata())
+    axes.set_ylim(0, highest * 1.25)
     axes.grid(axis="y", color=_INK, alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     if len(axes.lines) > 1:

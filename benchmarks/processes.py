@@ -38,11 +38,17 @@ class Emulated:
 
     def resident(self) -> int:
         """Bytes the function's process has resident."""
-        pid = self.emulator.pid
-        children = Path(f"/proc/{pid}/task").glob("*/children")
-        runtime = next(pid for file in children for pid in file.read_text().split())
-        status = Path(f"/proc/{runtime}/status").read_text().splitlines()
+        status = (self._process() / "status").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS"))
+
+    def processor(self) -> float:
+        """Seconds of processor the function's process has had, from its start; in steps of 10 ms."""
+        told = (self._process() / "stat").read_text().rpartition(")")[2].split()
+        return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
+
+    def _process(self) -> Path:
+        children = Path(f"/proc/{self.emulator.pid}/task").glob("*/children")
+        return Path("/proc") / next(pid for file in children for pid in file.read_text().split())
 
 
 @contextmanager

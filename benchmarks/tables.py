@@ -16,10 +16,10 @@ def write(figures: Figures) -> str:
     """Put the tables between the page's markers; returns them."""
     block = "\n".join(_lines(figures))
     text = _PAGE.read_text()
-    pattern = re.compile(r"(<!-- figures -->\n).*(\n<!-- end -->)", re.DOTALL)
+    pattern = re.compile(r"(<!-- figures -->)\n.*(<!-- end -->)", re.DOTALL)
     if not pattern.search(text):
         raise SystemExit(f"{_PAGE} has lost its markers.")
-    _PAGE.write_text(pattern.sub(lambda found: found[1] + block + found[2], text))
+    _PAGE.write_text(pattern.sub(lambda found: f"{found[1]}\n{block}\n{found[2]}", text))
     return block
 
 
@@ -94,11 +94,12 @@ def _cold(figures: Figures) -> Iterable[str]:
                 cells.append("")
                 continue
             ratio = _median(cold[path], name) / _median(cold[path], BARE.name)
-            cells.append(f"{_spread(cold[path][name])} ({ratio:.2f} x)")
+            processor = _median(cold[f"{path} processor"], name) * 1e3
+            cells.append(f"{_spread(cold[path][name])} ({ratio:.2f} x); {processor:.0f}")
         cells.append(f"{_median(cold['resident'], name) / 1e6:.0f} MB")
         cells.append(f"{size[name] / 1e6:.1f} MB" if name in size else "")
         rows.append(tuple(cells))
-    names = ("", "`/health`, ms", "`/rollout`, ms", "resident", "unzipped")
+    names = ("", "`/health`, ms; processor", "`/rollout`, ms; processor", "resident", "unzipped")
     return _table(names, rows)
 
 
@@ -175,9 +176,9 @@ def _growth(growth: Figures) -> Iterable[str]:
 
 
 _UNITS = {
-    "turns": "of a further turn, at turns",
-    "instance": "of a KB, at bytes",
-    "rollouts": "of a rollout (resident: in all), at rollouts",
+    "turns": "of a further turn, in a rollout of so many turns",
+    "instance": "of a KB of instance, of so many bytes",
+    "rollouts": "of a rollout (resident: in all), after so many rollouts",
 }
 
 
