@@ -81,14 +81,16 @@ build: .venv/ready .tools/sam/ready ## sam build for both architectures, into .a
 	$(SAM) build --build-dir .aws-sam/x86_64 --parameter-overrides Architecture=x86_64
 
 layer-size: build ## unzipped and zipped size of both layers
-	@for dir in .aws-sam/arm64/DependenciesArm64 layers/rollout; do \
+	@for dir in .aws-sam/arm64/DependenciesArm64 .aws-sam/arm64/RolloutLayer; do \
 	  printf '%-36s %6s KiB unzipped, %6s KiB packed\n' $$dir \
 	    $$(du -sk --apparent-size $$dir | cut -f1) \
 	    $$(( $$(tar c -C $$dir . | gzip -9 | wc -c) / 1024 )); done
 
-bench: setup build ## cold and warm measurements beside the peers
-	python benchmarks/cold.py
-	python benchmarks/warm.py
+bench: setup build .tools/sdk/ready .tools/agentcore/ready ## measure beside the peers, into docs/speed.md (QUICK=1 ONLY="cold warm")
+	python -m benchmarks $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+
+plots: .venv/ready ## tables and plots of docs/speed.md from the last figures
+	python -m benchmarks --draw
 
 screenshot: .venv/ready .tools/browser/ready ## play sample rollouts and take the pictures in docs/images
 	python -m local.screenshot
@@ -96,7 +98,7 @@ screenshot: .venv/ready .tools/browser/ready ## play sample rollouts and take th
 lock: .tools/uv/ready ## recompile every lock from its .in file
 	cd $(CURDIR) && compile="$(UV) pip compile -q --upgrade --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header" && \
 	$$compile --python-version 3.13 layers/dependencies/requirements.in -o layers/dependencies/requirements.txt && \
-	for name in uv sam emulator scan sdk; do $$compile --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done && \
+	for name in uv sam emulator scan sdk agentcore; do $$compile --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done && \
 	$(UV) pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.13 \
 	  -c layers/dependencies/requirements.txt --no-emit-package typing-extensions functions/console/requirements.in -o functions/console/requirements.txt && \
 	$$compile --python-version 3.11 -c layers/dependencies/requirements.txt -c functions/console/requirements.txt requirements/dev.in -o requirements/dev.txt
@@ -132,9 +134,9 @@ clean: ## remove what the build and the tests left
 	[ -n "$$found" ] || { echo "the browser tests need Chromium or Chrome on PATH; install one"; exit 1; }; \
 	ln -sf "$$found" .tools/browser/chromium; touch $@
 
-.tools/sam/ready .tools/emulator/ready .tools/scan/ready .tools/sdk/ready: .tools/%/ready: requirements/%.txt .venv/ready
+.tools/sam/ready .tools/emulator/ready .tools/scan/ready .tools/sdk/ready .tools/agentcore/ready: .tools/%/ready: requirements/%.txt .venv/ready
 	$(UV) venv -q --clear --python .venv/bin/python .tools/$*
 	VIRTUAL_ENV=.tools/$* $(UV) pip install -q --require-hashes -r requirements/$*.txt
 	@touch $@
 
-.PHONY: help run test agent chaos compare-sdk scale deploy lint format setup build layer-size bench lock clean mutate scan audit sbom screenshot hostile
+.PHONY: help run test agent chaos compare-sdk scale deploy lint format setup build layer-size bench lock clean mutate scan audit sbom screenshot hostile plots

@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,8 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.bearer import bearer
 from local.faults import parse_faults
-from local.server import Server
 from local.simulator import JobRuntimeSimulator, Trajectory
 from local.stack import JOB_ARN, LocalStack
 
@@ -140,44 +139,6 @@ def reference() -> Iterator[tuple[str, str]]:
                 told = "" if "raised" not in seen else f" (the caller sees {seen['raised']})"
                 yield fault, verdict(trajectory) + told
         player.stdin.close()
-
-
-@contextmanager
-def bearer(simulator: JobRuntimeSimulator) -> Iterator[str]:
-    """The simulator as the SDK talks to it: a bearer token, and the job's ARN in the body."""
-    signed = (
-        "AWS4-HMAC-SHA256 Credential=bearer/20260101/us-west-2/sagemaker/aws4_request, "
-        f"SignedHeaders=host, Signature={'0' * 64}"
-    )
-
-    async def translate(scope: Any, receive: Any, send: Any) -> None:
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
-        headers = {k: v for k, v in scope["headers"] if k != b"authorization"}
-        headers[b"authorization"] = signed.encode()
-        path = scope["path"]
-        if path == "/v1/chat/completions":
-            path = "/sample"
-        else:
-            headers[b"x-amzn-sagemaker-job-arn"] = json.loads(body)["JobArn"].encode()
-        sent = False
-
-        async def replay() -> Any:
-            nonlocal sent
-            if sent:
-                return await receive()
-            sent = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        inner = {**scope, "path": path, "raw_path": path.encode(), "headers": list(headers.items())}
-        await simulator.app(inner, replay, send)
-
-    with Server(translate) as server:
-        yield server.url
 
 
 def main() -> int:

@@ -38,6 +38,9 @@ class Server:
 
     def __init__(self, app: Any, port: int = 0) -> None:
         self._socket = socket.create_server(("127.0.0.1", port), backlog=2048)
+        # asyncio does this for sockets it makes itself. Without, the second part of every answer on a
+        # kept connection waits for the client's delayed acknowledgement: 40 ms a turn.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         config = uvicorn.Config(

@@ -6,9 +6,9 @@ from typing import Any
 
 from fastapi import FastAPI
 from mangum import Mangum
+from model import RolloutRequest
 
-from benchmarks.peers.job import play
-from rollout.contract import RolloutRequest
+from job import play
 
 app = FastAPI()
 

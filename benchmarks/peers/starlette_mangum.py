@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from mangum import Mangum
+from model import RolloutRequest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from benchmarks.peers.job import play
-from rollout.contract import RolloutRequest
+from job import play
 
 
 async def health(_: Request) -> JSONResponse:

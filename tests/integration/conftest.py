@@ -58,7 +58,7 @@ def emulator(
         handler: module.function.
         more: further places to import from, after the built code and layers.
     """
-    layers = [BUILT / "DependenciesX86" / "python", ROOT / "layers/rollout/python"]
+    layers = [BUILT / layer / "python" for layer in ("DependenciesX86", "RolloutLayer")]
     known = {
         **environ,
         "PYTHONPATH": ":".join(map(str, [BUILT / function, *layers, *more])),

@@ -114,4 +114,20 @@ def test_the_layer_is_built_for_its_architecture(architecture, layer, tag):
     packages = {path.name for path in python.iterdir()}
     assert not packages & {"pytest", "moto", "ruff", "pip", "setuptools", "starlette", "bin"}
     size = sum(path.stat().st_size for path in python.rglob("*") if path.is_file())
-    assert size < 30_000_000
+    assert size <= 25_000_000
+    # What remains can say what it is, for a bill of materials.
+    assert len(list(python.glob("*.dist-info/METADATA"))) == len(list(python.glob("*.dist-info")))
+
+
+def test_the_library_is_shipped_compiled():
+    python = ROOT / ".aws-sam" / "x86_64" / "RolloutLayer" / "python"
+    sources = {path.relative_to(python) for path in python.rglob("*.py")}
+    compiled = {
+        path.parent.parent.relative_to(python) / path.name.replace(".cpython-313.pyc", ".py")
+        for path in python.rglob("*.cpython-313.pyc")
+    }
+    assert compiled == sources
+    assert sources == {
+        path.relative_to(ROOT / "layers/rollout/python")
+        for path in (ROOT / "layers/rollout/python").rglob("*.py")
+    }

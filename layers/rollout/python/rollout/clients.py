@@ -46,6 +46,9 @@ def _client(service: str, region: str, endpoint: str, read_timeout: float, attem
     from botocore.config import Config
 
     config = Config(
+        # Shows in CloudTrail who called; and botocore puts its own together anew for every request, a
+        # tenth of the time it takes.
+        user_agent=f"serverless-rollout Boto3/{boto3.__version__}",
         connect_timeout=5,
         read_timeout=read_timeout,
         retries={"total_max_attempts": attempts, "mode": "standard"},
