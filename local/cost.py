@@ -27,6 +27,9 @@ ROW_WRITES, ROW_WRITES_WITH_REQUEST = 5, 4
 ROW_KB = 0.85
 # Write units of the indexes by_job, by_group and open; every one is far below 1 KB.
 INDEX_WRITES = {"by_job": 4, "by_group": 1, "open": 6}
+# Tallies: the job's row when it is accepted; the job's, the group's and the moment's when it has ended.
+JOB_TALLIES, OTHER_TALLIES = 2, 2
+# Reads of the row. One more looks whether the stack drains, at most every five seconds.
 ROW_READS = 2
 # Bytes in checkpoints beside the replies; the copies of a reply are in `persisted`.
 _PERSISTED, _PERSISTED_A_TURN = 569, 538
@@ -41,7 +44,7 @@ DOOR_SECONDS = 0.15
 # Text compresses to about a quarter with gzip, JSON chat better.
 _GZIP = 0.25
 # Lines of the three functions' JSON logs for one rollout, Lambda's platform lines included (?).
-_LOG_KB = 4.0
+_LOG_KB = 5.0
 _MONTH_DAYS = 30.0
 _DURABLE_DAYS = 7.0
 _KB, _GB = 1_000, 1e9
@@ -103,7 +106,8 @@ class Work:
         inside = self.request_bytes if self.request_bytes <= _REQUEST_SPILL else 0
         large = math.ceil(ROW_KB + inside / 1_024)
         plain = ROW_WRITES - ROW_WRITES_WITH_REQUEST
-        return ROW_WRITES_WITH_REQUEST * large + plain + sum(INDEX_WRITES.values())
+        tallies = JOB_TALLIES + OTHER_TALLIES
+        return ROW_WRITES_WITH_REQUEST * large + plain + sum(INDEX_WRITES.values()) + tallies
 
     @property
     def reads(self) -> float:

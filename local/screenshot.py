@@ -96,8 +96,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 PAGES = {
     "console": f"job?{httpx.QueryParams(job=JOB_ARN)}",
-    "trajectory": f"trajectory?{httpx.QueryParams(job=JOB_ARN, id='step-30-0000-1')}",
-    "compare": f"compare?{httpx.QueryParams(job=JOB_ARN, a='step-30-0000-0', b='step-30-0000-1')}",
+    "trajectory": f"trajectory?{httpx.QueryParams(job=JOB_ARN, id='step-30-000000-01')}",
+    "compare": f"compare?{httpx.QueryParams(job=JOB_ARN, a='step-30-000000-00', b='step-30-000000-01')}",
 }
 
 

@@ -129,6 +129,14 @@ class LocalStack:
         self.aws_url = ""
 
     def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._open.close()  # half a stack must not leave its environment behind
+            raise
+        return self
+
+    def _start(self) -> None:
         # Not at import: a worker that imports this module has not the console's folder on its path.
         from local.console import console_server
 
@@ -152,7 +160,6 @@ class LocalStack:
         self._open.enter_context(server)
         self.url = server.url
         self.console_url = self._open.enter_context(console_server(port=self._console_port)).url
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._open.close()

@@ -31,7 +31,7 @@ MOVES = {
     "checkpoints": "turns a rollout; Lambda quota L-DF87A8A6",
     "dynamodb-table": "the table's warm throughput",
     "dynamodb-open-shard": "SHARDS in rollout/records.py",
-    "dynamodb-job-list": "JobConcurrency",
+    "dynamodb-job-tally": "JobConcurrency",
     "s3-puts": "nothing needed: a prefix a job",
 }
 

@@ -162,7 +162,7 @@ class Step:
         self._starts = Bucket(scenario.starts)
         self._checkpoints = Bucket(scenario.checkpoints)
         self._table = Bucket(scenario.table_units)
-        self._job_list = Bucket(scenario.partition_units)
+        self._job_tally = Bucket(scenario.partition_units)
         self._shards = [Bucket(scenario.partition_units) for _ in range(SHARDS)]
         self._puts = Bucket(scenario.puts)
         self._mu = math.log(scenario.sample_mean) - scenario.sample_sigma**2 / 2
@@ -205,6 +205,7 @@ class Step:
                     yield from self._warm("job", self.scenario.cold_seconds)
                     # Accepted: the row and its entry in three indexes.
                     yield self._write(shard, self._row + 3, 1)
+                    yield self._tally(1)
                     yield self.env.timeout(self.scenario.door_seconds)
                     started = yield from self._start()
                     self._leave("job")
@@ -238,6 +239,7 @@ class Step:
             late = yield from self._turns(accepted + self.scenario.deadline)
             self.result.late += late
             yield self._write(shard, self._row + 1 + 5, 3)  # scored, reported
+            yield self._tally(3)
             yield self.env.timeout(self._puts.reserve(self.env.now) + self.scenario.call_seconds)
             ending = cost.CHECKPOINTS * self.scenario.call_seconds
             wait = self._checkpoints.reserve(self.env.now, cost.CHECKPOINTS)
@@ -271,14 +273,18 @@ class Step:
         wait = max(wait, shard.reserve(self.env.now, opened))
         return self.env.timeout(wait + (self.scenario.call_seconds if units else 0))
 
+    def _tally(self, units: int) -> simpy.Timeout:
+        """Write tallies, one of them to the job's row; what is over a limit is dropped, not waited for."""
+        self._job_tally.take(self.env.now)
+        self._table.take(self.env.now, units)
+        return self.env.timeout(units * self.scenario.call_seconds)
+
     def _warm(self, function: str, cold: float) -> Process:
         """An environment that is idle, or a new one as fast as the function scales."""
         if self._idle[function]:
             self._idle[function] -= 1
             return
         wait = self._scaling[function].reserve(self.env.now)
-        if function == "job":  # each new environment lists the job once, all in one row
-            wait = max(wait, self._job_list.reserve(self.env.now + wait))
         yield self.env.timeout(wait + cold)
 
     def _leave(self, function: str) -> None:
@@ -308,7 +314,7 @@ class Step:
             "checkpoints": self._checkpoints.use(seconds),
             "dynamodb-table": self._table.use(seconds),
             "dynamodb-open-shard": _worst(shards),
-            "dynamodb-job-list": self._job_list.use(seconds),
+            "dynamodb-job-tally": self._job_tally.use(seconds),
             "s3-puts": self._puts.use(seconds),
         }
 

@@ -43,7 +43,7 @@ def test_a_page_looks_again_while_rollouts_end(visit, stack, played):
         timeout=30_000,
     )
     assert page.locator("#status").inner_text().startswith("Live, updated")
-    assert page.get_by_role("link", name="later-0000-0").is_visible()
+    assert page.get_by_role("link", name="later-000000-00").is_visible()
 
 
 def test_the_keyboard_leads_from_jobs_to_a_tool_call(visit, played):
@@ -61,7 +61,7 @@ def test_the_keyboard_leads_from_jobs_to_a_tool_call(visit, played):
     tab_to("local")
     page.keyboard.press("Enter")
     page.wait_for_selector("#rollouts table")
-    tab_to("plain-0000-0")
+    tab_to("plain-000000-00")
     page.keyboard.press("Enter")
     page.wait_for_selector(".turn")
     tab_to("call evaluate")
@@ -91,15 +91,15 @@ def test_a_filter_lists_what_passes_it(visit, played):
     page.get_by_role("button", name="Filter").click()
     page.wait_for_url("**low=1**")
     listed = page.locator("#rollouts tbody th").all_inner_texts()
-    assert "plain-0000-0" in listed
-    assert "plain-0000-1" not in listed
+    assert "plain-000000-00" in listed
+    assert "plain-000000-01" not in listed
     page.get_by_label("State").select_option("failed")
     page.get_by_role("button", name="Filter").click()
     assert "passes the filter" in page.locator("#rollouts").inner_text()
 
 
 def test_hostile_transcripts_are_text(visit, played):
-    page = visit(trajectory("hostile-0000-0"))
+    page = visit(trajectory("hostile-000000-00"))
     page.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
     shown = page.locator("main").inner_text()
     assert "<script>alert('script')</script>" in shown
@@ -112,7 +112,10 @@ def test_hostile_transcripts_are_text(visit, played):
     )
     assert page.locator("a[href^='javascript']").count() == 0
     assert len(page.content()) < 150_000
-    visit("/compare?" + urlencode({"job": JOB_ARN, "a": "hostile-0000-0", "b": "hostile-0000-1"}))
+    visit(
+        "/compare?"
+        + urlencode({"job": JOB_ARN, "a": "hostile-000000-00", "b": "hostile-000000-01"})
+    )
 
 
 def test_what_an_address_says_is_text_too(visit, played):
@@ -144,11 +147,11 @@ def test_the_policy_stops_what_escaping_would_let_through(browser, played):
 
 @pytest.mark.parametrize("settings", [PHONE, {**PHONE, "color_scheme": "dark"}])
 def test_a_phone_scrolls_down_only(visit, played, settings):
-    pair = urlencode({"job": JOB_ARN, "a": "hostile-0000-0", "b": "hostile-0000-1"})
+    pair = urlencode({"job": JOB_ARN, "a": "hostile-000000-00", "b": "hostile-000000-01"})
     for path in (
         "/",
         JOB,
-        trajectory("hostile-0000-0"),
+        trajectory("hostile-000000-00"),
         f"/compare?{pair}",
         f"/groups?job={JOB_ARN}",
     ):
@@ -172,8 +175,8 @@ def test_dark_is_dark_and_both_can_be_read(visit, played):
 
 
 def test_two_rollouts_of_a_group_are_compared(visit, played):
-    page = visit(trajectory("plain-0000-0"))
-    page.get_by_role("link", name="Compare with plain-0000-1").click()
+    page = visit(trajectory("plain-000000-00"))
+    page.get_by_role("link", name="Compare with plain-000000-01").click()
     page.wait_for_selector(".sides .turn")
     heads = page.locator(".heads").inner_text()
     assert "reward 1.000" in heads
@@ -185,9 +188,9 @@ def test_two_rollouts_of_a_group_are_compared(visit, played):
 
 
 def test_the_raw_json_is_handed_out_to_keep(visit, played):
-    page = visit(trajectory("hostile-0000-0"))
+    page = visit(trajectory("hostile-000000-00"))
     with page.expect_download() as waiting:
         page.get_by_role("link", name="Download raw JSON").click()
-    assert waiting.value.suggested_filename == "hostile-0000-0.json"
+    assert waiting.value.suggested_filename == "hostile-000000-00.json"
     document = json.loads(waiting.value.path().read_text())
     assert document["turns"][0]["reply"]["choices"][0]["message"]["content"].startswith(HOSTILE)

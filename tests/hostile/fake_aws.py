@@ -36,6 +36,10 @@ class FakeAws:
         boto3.setup_default_session()
         boto3.DEFAULT_SESSION.events.register("before-send.*", self._send)
 
+    def remove(self) -> None:
+        """Leave the clients that boto3 makes from now on alone."""
+        boto3.DEFAULT_SESSION = None
+
     def _send(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
         parts = urlsplit(request.url)
         self.hosts[parts.hostname or ""] += 1

@@ -24,18 +24,18 @@ def doors(monkeypatch):
     """The handlers; whatever they connect to, ask or log beyond what they may fails the test."""
     import os
 
-    from rollout import clients, records
+    from rollout import clients
     from rollout.settings import settings
 
     before = dict(os.environ)
     with sockets() as seen:
         running = Doors()
         yield running
+    running.aws.remove()
     os.environ.clear()
     os.environ.update(before)
     settings.cache_clear()
     clients.forget()
-    records.forget()
     assert seen == set()
     assert set(running.aws.hosts) <= HOSTS
 

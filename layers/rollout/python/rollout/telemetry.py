@@ -20,11 +20,9 @@ from rollout.inline import Played
 from rollout.records import Record
 from rollout.run import Ending, Report, Rollout
 from rollout.settings import settings
+from rollout.trust import is_name
 
 logger = Logger(service=metrics.service())
-
-# An id comes from the caller; a longer one than the contract knows is no id.
-_LONGEST_ID = 256
 
 
 def begin(context: Any) -> None:
@@ -37,13 +35,15 @@ def begin(context: Any) -> None:
 
 
 def about(job_arn: str, trajectory_id: str, *, attempt: int = 0, execution_arn: str = "") -> None:
-    """Name the rollout in hand.
+    """Name the rollout in hand; what cannot be a rollout's name may be anything and is not logged.
 
     Args:
         attempt: the one that a durable execution plays; names the execution.
         execution_arn: of that execution.
     """
-    ids = {"job_arn": job_arn[:_LONGEST_ID], "trajectory_id": trajectory_id[:_LONGEST_ID]}
+    if not is_name(job_arn, trajectory_id):
+        return
+    ids = {"job_arn": job_arn, "trajectory_id": trajectory_id}
     if attempt:
         name = execution_name(job_arn, trajectory_id, attempt)
         ids |= {"execution": name, "execution_arn": execution_arn}
