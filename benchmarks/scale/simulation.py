@@ -274,7 +274,7 @@ class Step:
         return self.env.timeout(wait + (self.scenario.call_seconds if units else 0))
 
     def _tally(self, units: int) -> simpy.Timeout:
-        """Write tallies, one of them to the job's row; what is over a limit is dropped, not waited for."""
+        """Write tallies, one of them to the job's row; what is over a limit is dropped."""
         self._job_tally.take(self.env.now)
         self._table.take(self.env.now, units)
         return self.env.timeout(units * self.scenario.call_seconds)

@@ -51,7 +51,7 @@ def test_the_chart_library_is_the_one_that_was_noted():
 
 def test_inline_and_durable_rollouts_are_shown_with_their_reports(http):
     page = http.get("/job", params={"job": JOB_ARN}).text
-    for name in ("inline-0000-0", "inline-0000-1", "durable-0000-0"):
+    for name in ("inline-000000-00", "inline-000000-01", "durable-000000-00"):
         assert name in page
         shown = http.get("/trajectory", params={"job": JOB_ARN, "id": name}).text
         assert "sent 1 time" in shown
@@ -112,7 +112,7 @@ NAMES = (
 )
 anything = st.one_of(
     st.text(max_size=300),
-    st.sampled_from([JOB_ARN, "evaluation", "inline-0000-0", "ready", "1e999", "nan", "-0", "9" * 400,
+    st.sampled_from([JOB_ARN, "evaluation", "inline-000000-00", "ready", "1e999", "nan", "-0", "9" * 400,
                      "2026-11-24T15:30", "0001-01-01", "9999-12-31T23:59:59+23:59", "../..", "\x00"]),
 )  # fmt: skip
 
@@ -127,7 +127,7 @@ anything = st.one_of(
 )
 def test_no_query_breaks_a_page(http, page, query, whole):
     if whole:  # get past the required parameters
-        query = {"job": JOB_ARN, "id": "inline-0000-0", "group": "0" * 16, **query}
+        query = {"job": JOB_ARN, "id": "inline-000000-00", "group": "0" * 16, **query}
     encodable = {k: v.encode("utf-8", "replace") for k, v in query.items()}
     answer = http.get(page, params=encodable)
     assert answer.status_code in (200, 400, 404), answer.text
@@ -144,7 +144,7 @@ def test_the_built_console_under_the_emulator(stack, tmp_path):
     assert answer["statusCode"] == 200, answer
     assert answer["isBase64Encoded"]
     page = gzip.decompress(base64.b64decode(answer["body"])).decode()
-    assert "inline-0000-0" in page
+    assert "inline-000000-00" in page
     assert 'href="/v1/trajectory?job=' in page
 
 

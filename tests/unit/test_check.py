@@ -81,7 +81,7 @@ def test_a_rollout_is_held_against_its_budgets():
     long = Work(turns=60, waiting=700.0)
     found = levels(work=long)
     assert (found["max-turns"], found["rollout-time"]) == ("error", "error")
-    assert levels(work=Work(turns=50, waiting=100))["max-tokens"] == "warning"
+    assert levels(work=Work(turns=50, waiting=100), MaxTokens="200000")["max-tokens"] == "warning"
     assert levels(longest=51)["max-turns"] == "error"
 
 

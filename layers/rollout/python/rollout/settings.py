@@ -203,7 +203,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         report_margin=report_margin,
         sample_timeout=read.number("ROLLOUT_SAMPLE_TIMEOUT", 300.0, float, 1, 900),
         max_turns=read.number("ROLLOUT_MAX_TURNS", 50, int, 1, MAX_TURNS),
-        max_tokens=read.number("ROLLOUT_MAX_TOKENS", 200_000, int, 1, MAX_TOKENS),
+        max_tokens=read.number("ROLLOUT_MAX_TOKENS", 250_000, int, 1, MAX_TOKENS),
         max_tool_calls=read.number("ROLLOUT_MAX_TOOL_CALLS", 200, int, 0, MAX_TOOL_CALLS),
         max_body_bytes=read.number("ROLLOUT_MAX_BODY_BYTES", 5_000_000, int, 1_000, 6_000_000),
         failure_policy=parse_failure_policy(read.text("ROLLOUT_FAILURE_POLICY", "report-failed")),
