@@ -29,7 +29,7 @@ run: .venv/ready ## play sample problems through POST /rollout, then serve (AGEN
 test: setup lint build ## set everything up and pass every test
 	@python -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 13) else f"the tests need Python 3.13, the Lambda runtime; found {v}")'
 	@test -d "$(ROLLOUT_DATA)/gsm8k" || { echo "ROLLOUT_DATA=$(ROLLOUT_DATA) has no gsm8k folder; see the README"; exit 1; }
-	python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 agent: .venv/ready ## write a new agent with its dataset and test (NAME=)
 	rollout new "$(NAME)"

@@ -190,7 +190,7 @@ def test_an_agent_that_does_not_replay_the_same_way_is_found_out(agent, place, t
 
 
 def test_a_step_of_the_agent_is_made_once(tmp_path):
-    stack, invocations = short_invocations("stepping", tmp_path)
+    stack, invocations = short_invocations("stepping", tmp_path, seconds=11.5)  # half a second
     state, turns = played(stack)
     assert len(invocations) >= 2
     number = int(state["result"]["metrics"]["ticket"])
