@@ -66,3 +66,14 @@ def test_an_agent_that_cannot_be_loaded_is_named():
     done = run("local", "run", "--once", "--agent", "agents.nobody:nobody")
     assert done.returncode == 2
     assert "there is no module 'agents.nobody'" in " ".join(done.stdout.split())
+
+
+def test_the_installed_command_finds_agents_from_any_folder(tmp_path):
+    """The OpenAI Agents SDK, a package called agents, is installed beside it."""
+    environ = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    data = str(ROOT / "local/samples/wordle.jsonl")
+    done = subprocess.run(
+        [ROOT / ".venv/bin/rollout", "probe", data, "--agent", "agents.wordle:wordle", "--limit", "1"],
+        cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=180, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
