@@ -418,3 +418,30 @@ def test_a_rollout_whose_player_died_fails_and_may_not_be_played_again():
         ).document(),
         uncertain=1,
     )
+
+
+@pytest.mark.parametrize(
+    ("sent", "retries"), [({"complete": 1, "reward": 1}, 0), ({"complete": 3, "reward": 2}, 3)]
+)
+def test_a_report_tells_how_often_it_was_sent(sent, retries):
+    class Unsteady(Told):
+        """Takes each report at the last of its tries."""
+
+        def __init__(self):
+            super().__init__()
+            self.left = dict(sent)
+
+        def _take(self, name):
+            self.left[name] -= 1
+            if self.left[name]:
+                raise ReportUndelivered("429", retry_after=0)
+
+        def complete(self, status):
+            self._take("complete")
+
+        def reward(self, rewards):
+            self._take("reward")
+
+    steps = InlineSteps(lambda: None, time.time() + 60)
+    _, report, _ = played(lambda e: float(e.sample(QUESTION) is not None), completion("hi"), steps=steps, told=Unsteady())  # fmt: skip
+    assert (report.delivery, report.tries, report.retries) == ("delivered", sent, retries)

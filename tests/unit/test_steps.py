@@ -97,3 +97,20 @@ def test_a_final_no_is_not_repeated(clock):
     with pytest.raises(ReportRefused):
         InlineSteps(lambda: None, 2_000.0).report("complete", refuse)
     assert clock.slept == []
+
+
+def test_how_often_each_report_was_sent_is_counted_also_where_it_was_given_up(clock):
+    answers = {"complete": [undelivered(), undelivered(), None], "reward": [undelivered()] * 9}
+
+    def send(name):
+        answer = answers[name].pop(0)
+        if answer is not None:
+            raise answer
+
+    steps = InlineSteps(lambda: None, 1_000.0 + 2)
+    assert steps.tries == {}
+    steps.report("complete", lambda: send("complete"))
+    assert steps.tries == {"complete": 3}
+    with pytest.raises(ReportUndelivered):
+        steps.report("reward", lambda: send("reward"))
+    assert steps.tries == {"complete": 3, "reward": 9 - len(answers["reward"])}

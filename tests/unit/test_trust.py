@@ -4,7 +4,7 @@ import pytest
 
 from rollout.contract import RolloutMetadata, RolloutRequest
 from rollout.errors import Untrusted
-from rollout.trust import Destination, check, check_metadata, job_runtime_endpoint
+from rollout.trust import Destination, check, check_metadata, is_name, job_runtime_endpoint
 from tests.conftest import ACCOUNT, ENDPOINT, JOB_ARN, REGION, make_body, make_settings
 
 
@@ -227,3 +227,26 @@ def test_the_caller_is_told_which_setting_allows_a_model_endpoint():
     with pytest.raises(Untrusted) as caught:
         checked({**make_body(), "model_endpoint": "base-model"})
     assert caught.value.detail == "model_endpoint is not one of ROLLOUT_ALLOWED_MODEL_ENDPOINTS."
+
+
+def _arn_of(length):
+    kind = "k" * (length - len(JOB_ARN.replace("AgentRFT", "")))
+    return JOB_ARN.replace("AgentRFT", kind)
+
+
+@pytest.mark.parametrize(
+    ("job_arn", "trajectory_id", "could_be"),
+    [
+        (JOB_ARN, "t-1", True),
+        ("", "t-1", True),  # an evaluation has no job
+        (_arn_of(256), "t-1", True),
+        (_arn_of(257), "t-1", False),
+        ("a prompt", "t-1", False),
+        (JOB_ARN, "", False),
+        (JOB_ARN, "a prompt", False),
+        ("", "t" * 256, True),
+        ("", "t" * 257, False),
+    ],
+)
+def test_what_could_name_a_rollout_is_told_from_what_could_not(job_arn, trajectory_id, could_be):
+    assert is_name(job_arn, trajectory_id) is could_be
