@@ -32,7 +32,8 @@ def policy(asked: SampleRequest):
     return script(asked.instance, asked.messages)
 
 
-@pytest.fixture(scope="session")
+# Not for the session: Playwright keeps an event loop running, and other tests start their own.
+@pytest.fixture(scope="module")
 def browser():
     with chromium() as running:
         yield running
