@@ -204,16 +204,7 @@ def test_a_drained_stack_refuses_rollouts_until_it_is_switched_on_again(aws, bas
 
 
 def test_the_doctor_reads_the_deployed_stack(aws, stack):
-    environ = {k: v for k, v in aws.items() if k not in ("url", "log")}
-    command = [sys.executable, "-m", "local", "check", "--stack", "rollout-test", "--json"]
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = cli(aws, "check", "--stack", "rollout-test", "--json")
     findings = json.loads(done.stdout)["findings"]
     found = {f["check"]: f for f in findings if f["group"].startswith("AWS")}
     assert found["identity"]["measured"] == ACCOUNT
