@@ -45,7 +45,7 @@ audit: .tools/scan/ready ## ask the advisory service about every locked package;
 	  echo "$$lock"; .tools/scan/bin/pip-audit --strict --disable-pip --require-hashes -r $$lock; done
 
 sbom: setup build ## write the layer's bill of materials, docs/sbom.json
-	python -m local.sbom
+	python -m scripts.sbom
 
 chaos: .venv/ready ## kill workers by the thousand and reconcile (N= SEED=)
 	python -m tests.chaos.campaign --n $(N) $(if $(SEED),--seed $(SEED))
@@ -93,7 +93,7 @@ plots: .venv/ready ## tables and plots of docs/speed.md from the last figures
 	python -m benchmarks --draw
 
 screenshot: .venv/ready .tools/browser/ready ## play sample rollouts and take the pictures in docs/images
-	python -m local.screenshot
+	python -m scripts.screenshot
 
 lock: .tools/uv/ready ## recompile every lock from its .in file
 	cd $(CURDIR) && compile="$(UV) pip compile -q --upgrade --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header" && \

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from local.server import Server
-from local.simulator import JobRuntimeSimulator
+from devkit.emulator.job_runtime import JobRuntimeSimulator
+from devkit.emulator.server import Server
 
 
 @contextmanager

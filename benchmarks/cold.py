@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.ground import Ground, ground, spread
 from benchmarks.packages import UNRECORDED, VARIANTS, Variant
 from benchmarks.processes import emulated
-from local.gateway import proxy_event
+from devkit.emulator.gateway import proxy_event
 
 _JSON = [("Content-Type", "application/json")]
 _ROW = {

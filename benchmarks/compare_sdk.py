@@ -25,9 +25,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.bearer import bearer
-from local.faults import parse_faults
-from local.simulator import JobRuntimeSimulator, Trajectory
-from local.stack import JOB_ARN, LocalStack
+from devkit.emulator.faults import parse_faults
+from devkit.emulator.job_runtime import JobRuntimeSimulator, Trajectory
+from devkit.emulator.stack import JOB_ARN, LocalStack
 
 ROOT = Path(__file__).resolve().parent.parent
 SDK_PYTHON = ROOT / ".tools" / "sdk" / "bin" / "python"

@@ -19,10 +19,10 @@ from starlette.testclient import TestClient
 
 from benchmarks.crowd import fill
 from console.application import application
-from local.template import table_properties
-from rollout import clients
-from rollout.archive import Archive
+from devkit.emulator.template import table_properties
+from rollout.aws import clients
 from rollout.settings import read_settings
+from rollout.storage.archive import Archive
 
 ACCOUNT, REGION = "123456789012", "us-west-2"
 JOB = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:job/AgentRFT/crowd"

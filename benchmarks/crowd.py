@@ -8,8 +8,8 @@ from typing import Any
 
 from moto.dynamodb.models import dynamodb_backends
 
-from rollout.records import iso, shard_of
-from rollout.tallies import JOBS, Tally, is_flat, width_at
+from rollout.storage.records import iso, shard_of
+from rollout.storage.totals import JOBS, Tally, is_flat, width_at
 
 # 24 November 2026, 00:00 UTC.
 BEGAN = 1_795_478_400.0
@@ -67,7 +67,7 @@ def _row(job: str, number: int, at: float, dice: random.Random) -> dict[str, Any
         "turns": dice.randint(1, 9),
         "seconds": round(dice.uniform(1, 60), 3),
         "group": group,
-        "agent": "agents.calculator:calculator",
+        "agent": "environments.calculator:calculator",
         "fingerprint": "f" * 64,
         "attempt": 1,
         "sampling": True,

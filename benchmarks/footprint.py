@@ -22,9 +22,9 @@ from typing import Any
 import boto3
 import httpx
 
-from local.simulator import SampleRequest
-from local.stack import LocalStack
-from local.template import table_properties
+from devkit.emulator.job_runtime import SampleRequest
+from devkit.emulator.stack import LocalStack
+from devkit.emulator.template import table_properties
 from rollout import Episode, agent
 
 Item = Mapping[str, Mapping[str, Any]]
@@ -217,8 +217,8 @@ def _camel(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def _invoke_job(event: Mapping[str, Any]) -> None:
-    from local.gateway import LambdaContext, environment_of
-    from local.stack import HANDLERS
+    from devkit.emulator.gateway import LambdaContext, environment_of
+    from devkit.emulator.stack import HANDLERS
 
     answer = environment_of(HANDLERS / "job.py")()(event, LambdaContext(function_name="job"))
     if answer:
@@ -238,7 +238,7 @@ def _wait(stack: LocalStack, seconds: float = 120) -> None:
 def _forget_clients() -> None:
     from aws_durable_execution_sdk_python.lambda_service import LambdaClient
 
-    from rollout import clients
+    from rollout.aws import clients
 
     LambdaClient._cached_boto_client = None  # noqa: SLF001 - pyright: ignore[reportPrivateUsage]
     clients.forget()

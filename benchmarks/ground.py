@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.bearer import bearer
 from benchmarks.packages import SDK, Variant
-from local.stack import JOB_ARN, LocalStack
+from devkit.emulator.stack import JOB_ARN, LocalStack
 
 _numbers = itertools.count()
 

@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.ground import ground
 from benchmarks.packages import BARE, OURS, SDK
 from benchmarks.processes import Player
-from local.simulator import SampleRequest
+from devkit.emulator.job_runtime import SampleRequest
 
 TURNS = 2
 _THINKS = 1.0

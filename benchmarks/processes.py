@@ -15,7 +15,7 @@ from typing import Any, Self
 import httpx
 
 from benchmarks.packages import PYTHON, ROOT, Variant
-from local.server import free_port
+from devkit.emulator.server import free_port
 
 _RIE = ROOT / ".tools/sam/lib/python3.13/site-packages/samcli/local/rapid/aws-lambda-rie-x86_64"
 

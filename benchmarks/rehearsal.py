@@ -20,12 +20,12 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from agents import wordle
-from local.play import play, tasks_of
-from local.rehearse.door import Door
-from local.rehearse.record import append_rollout
-from local.rehearse.target import LocalJob
-from local.stack import JOB_ARN, REGION, LocalStack
+from devkit.emulator.stack import JOB_ARN, REGION, LocalStack
+from devkit.rehearsal.caller import Door
+from devkit.rehearsal.play import play, tasks_of
+from devkit.rehearsal.record import append_rollout
+from devkit.rehearsal.target import LocalJob
+from environments import wordle
 
 _BATCH = 125
 _BODY = json.dumps(
@@ -83,7 +83,7 @@ def main() -> None:
 
     with (
         tempfile.TemporaryDirectory() as run,
-        LocalStack(gold, agent="agents.wordle:wordle") as stack,
+        LocalStack(gold, agent="environments.wordle:wordle") as stack,
     ):
         config = Config(retries={"total_max_attempts": 1}, max_pool_connections=64)
         client = boto3.client(

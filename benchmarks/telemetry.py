@@ -19,9 +19,9 @@ from pathlib import Path
 
 import httpx
 
-from local.gateway import proxy_event
-from local.server import free_port
-from local.stack import LocalStack
+from devkit.emulator.gateway import proxy_event
+from devkit.emulator.server import free_port
+from devkit.emulator.stack import LocalStack
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPENDENCIES = ROOT / ".aws-sam/x86_64/DependenciesX86/python"

@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.ground import ground, spread
 from benchmarks.packages import VARIANTS
 from benchmarks.processes import Player
-from local.gateway import proxy_event
+from devkit.emulator.gateway import proxy_event
 
 SIZES = {"1 KB": (1_000, 100), "100 KB": (100_000, 20), "1 MB": (1_000_000, 4)}
 _JSON = [("Content-Type", "application/json")]

@@ -7,23 +7,24 @@ import json
 import random
 from pathlib import Path
 
-from local.datasets import AGENTS, SAMPLES
-from local.play import read_rows
-from local.rehearse.record import (
+from devkit.places import dataset_of
+from devkit.rehearsal.play import read_rows
+from devkit.rehearsal.record import (
     Manifest,
     RolloutRecord,
     TurnRecord,
     append_rollout,
     write_manifest,
 )
-from rollout.rehearsal import rehearse
 from rollout.reply import read_reply
+from rollout.testing import rehearse
+from scripts.datasets import AGENTS
 
 
 def manifest(**changes) -> Manifest:
     known = {
         "name": "r",
-        "agent": "agents.calculator:calculator",
+        "agent": "environments.calculator:calculator",
         "dataset": "rows.jsonl",
         "dataset_sha256": "0" * 64,
         "rows": 1,
@@ -104,17 +105,17 @@ def groups(*rewards):
 
 def played(run: Path, name: str, *, rows=6, group_size=4, skill=0.6, **changes) -> Path:
     """Play an agent of the repository by its gold and poor scripts."""
-    module = importlib.import_module(f"agents.{name}")
+    module = importlib.import_module(f"environments.{name}")
     function = getattr(module, name)
     dice = random.Random(f"{name} {skill}")
     records = []
-    for group, instance in enumerate(read_rows(SAMPLES / f"{name}.jsonl", rows)):
+    for group, instance in enumerate(read_rows(dataset_of(AGENTS[name]), rows)):
         for member in range(group_size):
             script = module.gold if dice.random() < skill else module.poor
             identifier = f"r-{group:04d}-{member}"
             ending = rehearse(function, instance, script, trajectory_id=identifier)
             records.append(recorded(ending, identifier, group, member, instance))
-    dataset = str(SAMPLES / f"{name}.jsonl")
+    dataset = str(dataset_of(AGENTS[name]))
     return write(run, records, agent=AGENTS[name], dataset=dataset, policy="scripted", **changes)
 
 

@@ -12,9 +12,9 @@ from rollout import Episode, RolloutFeedbackClient, agent, trust
 from rollout.agent import Agent
 from rollout.contract import parse_rollout, read_body, validate_rollout
 from rollout.feedback import feedback_for
-from rollout.inline import play_inline
 from rollout.policy import policy_for
 from rollout.run import Ending, Report, Rollout, run
+from rollout.service.play_inline import play_inline
 from rollout.settings import settings
 from rollout.steps import InlineSteps
 

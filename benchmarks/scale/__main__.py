@@ -20,8 +20,8 @@ from rich.table import Table
 from benchmarks.scale.paper import on_paper
 from benchmarks.scale.plots import draw
 from benchmarks.scale.simulation import Result, Scenario, simulate
-from local.cost import Work, cost_of_rollout
-from local.rehearse.record import read_rollouts
+from devkit.checks.cost import Work, cost_of_rollout
+from devkit.rehearsal.record import read_rollouts
 
 # What moves each limit.
 MOVES = {

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from benchmarks.scale.simulation import Scenario
-from local import cost
-from local.cost import Work
+from devkit.checks import cost
+from devkit.checks.cost import Work
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 The trainer keeps ``concurrency`` rollouts open and hands out the next when one ends. A rollout comes in
 at the job's function, which writes the record and starts the durable worker; the worker holds one
 execution environment for all its turns, each a checkpoint, a Sample, a checkpoint. What a rollout asks
-for is counted (``local.cost``), the limits are the published defaults (``local.prices``). Rate limits
-are token buckets with the rate as burst; DynamoDB's stored burst capacity is left out, to be careful.
+for is counted (``devkit.checks.cost``), the limits are the published defaults
+(``devkit.checks.prices``). Rate limits are token buckets
+with the rate as burst; DynamoDB's stored burst capacity is left out, to be careful.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from typing import Any, Literal
 
 import simpy
 
-from local import cost
-from local.prices import QUOTAS
-from rollout.records import SHARDS
+from devkit.checks import cost
+from devkit.checks.prices import QUOTAS
+from rollout.storage.records import SHARDS
 
 Process = Generator[Any, Any, Any]
 # Lambda's own retries of an asynchronous event it had no room for: from a second to five minutes

@@ -9,15 +9,15 @@ from urllib.parse import unquote
 from aws_lambda_powertools.event_handler.api_gateway import APIGatewayRestResolver, Response
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
-from rollout import telemetry
 from rollout.contract import parse_rollout, prefers_async, read_body
-from rollout.dispatch import dispatch
 from rollout.errors import MethodNotAllowed, NotFound, RolloutError
-from rollout.health import check
-from rollout.inline import play_inline
-from rollout.problem import CONTENT_TYPE, problem
-from rollout.records import Records
+from rollout.service.health import check
+from rollout.service.http_errors import CONTENT_TYPE, problem
+from rollout.service.play_inline import play_inline
+from rollout.service.start_durable import dispatch
 from rollout.settings import settings
+from rollout.storage.records import Records
+from rollout.telemetry.logs import logs as telemetry
 
 app = APIGatewayRestResolver()
 _METHODS = {"/rollout": "POST", "/health": "GET"}

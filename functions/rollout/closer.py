@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rollout import clients, telemetry
+from rollout.aws import clients
 from rollout.errors import AlreadyRunning, NotFound
-from rollout.records import Records
+from rollout.service.close_abandoned import settle
 from rollout.settings import settings
-from rollout.settle import settle
+from rollout.storage.records import Records
+from rollout.telemetry.logs import logs as telemetry
 
 _WHY = {
     "FAILED": "The durable execution that played this rollout failed.",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from rollout import telemetry
-from rollout.dispatch import dispatch
 from rollout.errors import RolloutError
-from rollout.job import job_error, job_request
+from rollout.service.job_event import job_error, job_request
+from rollout.service.start_durable import dispatch
 from rollout.settings import settings
+from rollout.telemetry.logs import logs as telemetry
 
 
 def handler(event: Any, context: Any) -> dict[str, str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from rollout import telemetry
-from rollout.dispatch import start
 from rollout.errors import RolloutError
-from rollout.health import check
-from rollout.records import Record, Records
+from rollout.service.close_abandoned import settle
+from rollout.service.health import check
+from rollout.service.start_durable import start
 from rollout.settings import settings
-from rollout.settle import settle
+from rollout.storage.records import Record, Records
+from rollout.telemetry.logs import logs as telemetry
 
 # Rollouts of one shard and run; seconds until what was taken up is due again; seconds kept at the end.
 _LIMIT, _AGAIN, _LAST = 100, 300.0, 30.0

@@ -1,4 +1,4 @@
-"""The durable execution of one rollout; started by name through ``rollout.dispatch``."""
+"""The durable execution of one rollout; started by name through ``rollout.service.start_durable``."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from aws_durable_execution_sdk_python import (
     durable_execution,  # pyright: ignore[reportUnknownVariableType] - a decorator without types
 )
 
-from rollout import telemetry
 from rollout.agent import Agent, load_agent
+from rollout.aws.durable_steps import DurableSteps
 from rollout.contract import validate_rollout
-from rollout.durable import DurableSteps
 from rollout.errors import AgentUnavailable, AlreadyRunning
 from rollout.feedback import feedback_for
 from rollout.policy import policy_for
-from rollout.records import Records
 from rollout.run import Rollout
 from rollout.settings import settings
-from rollout.traces import run
+from rollout.storage.records import Records
+from rollout.telemetry.logs import logs as telemetry
+from rollout.telemetry.traces import run
 from rollout.trust import check
 
 # Seconds of an execution's time kept for the sweep to be told that a report is not delivered.

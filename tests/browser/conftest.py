@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from agents import calculator
-from local.play import play_groups
-from local.screenshot import chromium
-from local.simulator import SampleRequest
-from local.stack import LocalStack
+from devkit.emulator.job_runtime import SampleRequest
+from devkit.emulator.stack import LocalStack
+from devkit.rehearsal.play import play_groups
+from environments import calculator
+from scripts.screenshot import chromium
 
 ROW = {"question": "What is 2 + 3?", "answer": "<<2+3=5>>\n#### 5"}
 HOSTILE = (

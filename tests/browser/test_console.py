@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from local.stack import JOB_ARN
+from devkit.emulator.stack import JOB_ARN
 from tests.browser.conftest import HOSTILE, ROW, play
 
 JOB = "/job?" + urlencode({"job": JOB_ARN})

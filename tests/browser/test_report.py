@@ -12,10 +12,10 @@ from base64 import b64decode
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from local.rehearse import report
-from local.rehearse.record import append_rollout, write_manifest
-from local.rehearse.report import write_report
-from rollout.rehearsal import calls
+from devkit.rehearsal.record import append_rollout, write_manifest
+from devkit.verdict import report
+from devkit.verdict.report import write_report
+from rollout.testing import calls
 from tests.conftest import ROOT
 from tests.rehearsed import failure, groups, manifest, played, record, turn, write
 

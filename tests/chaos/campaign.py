@@ -21,13 +21,13 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from agents import calculator
-from local.killer import forked
-from local.killer import kills as count_kills
-from local.simulator import Trajectory
-from local.stack import JOB_ARN, LocalStack
-from rollout.records import Records
+from devkit.emulator.job_runtime import Trajectory
+from devkit.emulator.process_killer import forked
+from devkit.emulator.process_killer import kills as count_kills
+from devkit.emulator.stack import JOB_ARN, LocalStack
+from environments import calculator
 from rollout.settings import settings
+from rollout.storage.records import Records
 from tests.chaos.killer import CALLS, plan_of
 
 ROW = {"question": "What is 2 + 3?", "answer": "<<2+3=5>>\n#### 5"}
@@ -74,7 +74,7 @@ def chaotic_stack(directory: Path) -> Iterator[tuple[LocalStack, Path]]:
             kills,
             lambda: box[0].environ(),  # noqa: PLW0108 - the box is filled below
             plan_of,
-            preload=("local.preload", "tests.playing"),
+            preload=("devkit.emulator.preload", "tests.playing"),
         ),
         backoff=0,
     )

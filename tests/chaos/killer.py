@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from local.killer import Death, invoke
+from devkit.emulator.process_killer import Death, invoke
 
 # How many calls a clean rollout of two turns makes; a test counts them.
 CALLS = 25

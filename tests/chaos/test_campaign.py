@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from agents import calculator
-from local.killer import grave_of
-from local.stack import LocalStack
+from devkit.emulator.process_killer import grave_of
+from devkit.emulator.stack import LocalStack
+from environments import calculator
 from tests.chaos.campaign import at_random, boundaries, campaign, chaotic_stack
 from tests.chaos.killer import CALLS
 from tests.conftest import ROOT
@@ -67,7 +67,7 @@ def under_rie(tmp_path):
             "CHAOS_DIR": str(kills),
             "AWS_LAMBDA_FUNCTION_TIMEOUT": "900",
         }
-        # local/ and tests/ come from this checkout: they are the plan, not the worker.
+        # devkit/ and tests/ come from this checkout: they are the plan, not the worker.
         plan = ROOT, _site_packages()
         for number in range(2):
             log = tmp_path / f"rie-{number}.log"

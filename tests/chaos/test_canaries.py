@@ -10,9 +10,9 @@ import re
 
 import httpx
 
-from agents import calculator
-from local.stack import JOB_ARN, LocalStack
-from rollout import clients
+from devkit.emulator.stack import JOB_ARN, LocalStack
+from environments import calculator
+from rollout.aws import clients
 
 INLINE, DURABLE = 850, 150
 IN_FLIGHT = 24  # as many as moto answers before storage counts as silent

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from agents import calculator
-from local.faults import Fault, FaultScript
-from local.stack import JOB_ARN, LocalStack
-from rollout import clients
-from rollout.records import Records
+from devkit.emulator.faults import Fault, FaultScript
+from devkit.emulator.stack import JOB_ARN, LocalStack
+from environments import calculator
+from rollout.aws import clients
 from rollout.settings import settings
+from rollout.storage.records import Records
 
 ROW = {"question": "What is 2 + 3?", "answer": "<<2+3=5>>\n#### 5"}
 KINDS = ("drop-before", "drop-after", "delay", "409", "429", "500", "503", "refused")

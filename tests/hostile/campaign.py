@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from local.gateway import proxy_event
+from devkit.emulator.gateway import proxy_event
 from tests.conftest import make_body
 from tests.hostile import corpus
 from tests.hostile.corpus import CANARY, INSTANCE
@@ -159,7 +159,7 @@ class Cases:
             return doors.post(json.dumps(make_body(instance, trajectory_id="reply")).encode())
         finally:
             doors.aws.status, doors.aws.headers = 200, {}
-            doors.agent("agents.calculator:calculator")
+            doors.agent("environments.calculator:calculator")
 
     def _value(self) -> Any:
         roll = self._random

@@ -7,9 +7,9 @@ import os
 import time
 from typing import Any
 
-from local.gateway import LambdaContext, environment_of, proxy_event
-from local.stack import HANDLERS
-from rollout import clients
+from devkit.emulator.gateway import LambdaContext, environment_of, proxy_event
+from devkit.emulator.stack import HANDLERS
+from rollout.aws import clients
 from rollout.settings import settings
 from tests.conftest import ACCOUNT, REGION, ROOT
 from tests.hostile.corpus import INSTANCE
@@ -18,20 +18,19 @@ from tests.hostile.fake_aws import FakeAws
 # Seconds of processor time a case may take: what hangs takes minutes.
 LONGEST = 30.0
 STATUSES = {200, 202, 400, 403, 404, 405, 409, 413, 422}
-_SAMPLES = ROOT / "local" / "samples"
 
 
 def _sample(name: str) -> dict[str, Any]:
-    row = json.loads((_SAMPLES / f"{name}.jsonl").read_text().splitlines()[0])
+    row = json.loads((ROOT / f"environments/{name}/dataset.jsonl").read_text().splitlines()[0])
     return json.loads(row["prompt"])
 
 
 # The agents played, each with an instance it takes.
 AGENTS: dict[str, dict[str, Any]] = {
-    "agents.calculator:calculator": INSTANCE,
-    "agents.sql:sql": _sample("sql"),
-    "agents.wordle:wordle": _sample("wordle"),
-    "agents.support_desk:support_desk": _sample("support_desk"),
+    "environments.calculator:calculator": INSTANCE,
+    "environments.sql:sql": _sample("sql"),
+    "environments.wordle:wordle": _sample("wordle"),
+    "environments.support_desk:support_desk": _sample("support_desk"),
     "tests.hostile.agents_of_tests:recovering": INSTANCE,
 }
 
@@ -62,7 +61,7 @@ class Doors:
         self.aws = FakeAws()
         self.aws.install()
         clients.forget()
-        self.agent("agents.calculator:calculator")
+        self.agent("environments.calculator:calculator")
         self._api = environment_of(HANDLERS / "api.py")()
         self._job = environment_of(HANDLERS / "job.py")()
 

@@ -17,11 +17,11 @@ import atheris
 with atheris.instrument_imports(include=["rollout"]):
     from rollout import trust
     from rollout.contract import RolloutMetadata, parse_rollout, read_body
-    from rollout.drift import text_calls
     from rollout.errors import RolloutError
-    from rollout.job import job_request
     from rollout.reply import read_reply
     from rollout.run import Rollout
+    from rollout.service.job_event import job_request
+    from rollout.text_tool_calls import text_calls
     from rollout.tools import as_tool
 
 from tests.conftest import ACCOUNT, JOB_ARN, make_settings

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from local.gateway import proxy_event
+from devkit.emulator.gateway import proxy_event
 from rollout import trust
 from rollout.contract import RolloutRequest
 from rollout.errors import Untrusted
@@ -24,7 +24,7 @@ def doors(monkeypatch):
     """The handlers; whatever they connect to, ask or log beyond what they may fails the test."""
     import os
 
-    from rollout import clients
+    from rollout.aws import clients
     from rollout.settings import settings
 
     before = dict(os.environ)

@@ -7,8 +7,8 @@ import json
 import httpx
 import pytest
 
-from local.gateway import proxy_event
-from local.stack import LocalStack
+from devkit.emulator.gateway import proxy_event
+from devkit.emulator.stack import LocalStack
 from tests.hostile import corpus
 from tests.hostile.corpus import CANARY
 from tests.hostile.doors import _wrong_answer, _wrong_document

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from rollout.contract import parse_rollout
-from rollout.drift import text_calls
 from rollout.errors import PolicyError, RequestError
-from rollout.job import job_request
 from rollout.reply import read_reply
+from rollout.service.job_event import job_request
+from rollout.text_tool_calls import text_calls
 from tests.conftest import ROOT, completion, make_settings
 
 JSON = some.recursive(

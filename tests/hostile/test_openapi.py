@@ -6,8 +6,8 @@ import json
 import subprocess
 import sys
 
-from local import openapi
-from local.stack import JOB_ARN, LocalStack
+from devkit.emulator.stack import JOB_ARN, LocalStack
+from scripts import openapi
 from tests.hostile.watch import off_loopback, sockets
 
 # Checks that hold of every answer. Left out, each for what the contract says: ignored_auth (IAM is the
@@ -20,7 +20,7 @@ CHECKS = [
 
 
 def test_the_exported_document_is_current():
-    assert openapi.PATH.read_text() == openapi.written(), "run python -m local.openapi"
+    assert openapi.PATH.read_text() == openapi.written(), "run python -m scripts.openapi"
 
 
 def known_to(stack, document):

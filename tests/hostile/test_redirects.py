@@ -8,8 +8,8 @@ import httpx
 import pytest
 from starlette.responses import Response
 
-from local.server import Server
-from local.stack import LocalStack
+from devkit.emulator.server import Server
+from devkit.emulator.stack import LocalStack
 from tests.hostile.watch import off_loopback, sockets
 
 ROW = {"question": "1+1?", "answer": "#### 2"}

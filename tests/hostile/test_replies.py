@@ -8,8 +8,8 @@ from contextlib import closing, suppress
 
 import pytest
 
-from agents.calculator import evaluate, number_in
-from agents.sql import build, run, sql
+from environments.calculator import evaluate, number_in
+from environments.sql import build, run, sql
 from rollout.errors import BadReply, BudgetSpent
 from rollout.policy import JobRuntimePolicy
 from rollout.reply import read_reply
@@ -18,7 +18,7 @@ from tests.conftest import completion, make_rollout, tool_call
 from tests.hostile.limits import limited
 from tests.unit.test_run import ask, played
 
-LONG = 90_000  # just below what rollout.drift searches
+LONG = 90_000  # just below what rollout.text_tool_calls searches
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ LONG = 90_000  # just below what rollout.drift searches
     ],
 )
 def test_looking_for_tool_calls_in_text_takes_time_by_its_length(text):
-    limited(f"from rollout.drift import text_calls; text_calls({text}, ['x'])")
+    limited(f"from rollout.text_tool_calls import text_calls; text_calls({text}, ['x'])")
 
 
 def test_a_streamed_reply_of_many_parts_is_read_in_time_by_its_length():
@@ -182,7 +182,7 @@ def test_the_calculator_takes_an_endless_number_for_no_answer(text):
 )
 def test_a_query_of_the_policy_is_bounded(query):
     code = f"""
-from agents.sql import build, run, sql
+from environments.sql import build, run, sql
 rows = run(build({{"setup": "CREATE TABLE t(x); INSERT INTO t VALUES (1)"}}), {query!r})
 print(len(rows) if isinstance(rows, list) else 0)
 assert not (isinstance(rows, list) and sum(len(str(r)) for r in rows) > 20_000_000)
@@ -215,7 +215,7 @@ def test_a_lone_surrogate_in_a_query_is_an_error_for_the_model():
 )
 def test_the_setup_of_a_row_is_bounded_and_stays_in_memory(setup):
     code = f"""
-from agents.sql import build
+from environments.sql import build
 from rollout.errors import AgentError
 try:
     build({{"setup": {setup!r}}})
@@ -226,7 +226,7 @@ except AgentError as error:
 
 
 def test_an_answer_written_without_end_costs_the_sql_agent_time_by_its_length():
-    limited("from agents.sql import query_in; query_in('<sql>' * 1_000_000)")
+    limited("from environments.sql import query_in; query_in('<sql>' * 1_000_000)")
 
 
 class Throttling:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from local.server import free_port
+from devkit.emulator.server import free_port
 from tests.conftest import ROOT
 
 BUILT = ROOT / ".aws-sam" / "x86_64"
@@ -58,7 +58,9 @@ def emulator(
         handler: module.function.
         more: further places to import from, after the built code and layers.
     """
-    layers = [BUILT / layer / "python" for layer in ("DependenciesX86", "RolloutLayer")]
+    layers = [
+        BUILT / layer / "python" for layer in ("DependenciesX86", "RolloutLayer", "EnvironmentsX86")
+    ]
     known = {
         **environ,
         "PYTHONPATH": ":".join(map(str, [BUILT / function, *layers, *more])),

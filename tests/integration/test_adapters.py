@@ -141,6 +141,7 @@ def with_langchain(episode):
 async def with_openai_agents(episode):
     from agents import Agent as SdkAgent
     from agents import Runner, function_tool
+
     from rollout.adapters.openai_agents import model
 
     @function_tool

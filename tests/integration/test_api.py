@@ -10,10 +10,10 @@ import boto3
 import httpx
 import pytest
 
-from agents import calculator
-from local.faults import parse_faults
-from local.play import play_groups, read_rows
-from local.stack import JOB_ARN, LocalStack
+from devkit.emulator.faults import parse_faults
+from devkit.emulator.stack import JOB_ARN, LocalStack
+from devkit.rehearsal.play import play_groups, read_rows
+from environments import calculator
 
 ROW = {"question": "What is 2 + 3?", "answer": "2+3 = <<2+3=5>>5\n#### 5"}
 
@@ -267,7 +267,7 @@ def test_a_trajectory_the_trainer_closed_is_told_apart():
     assert answer["error"]["boundary"] == "trainer"
 
 
-@pytest.mark.parametrize("agent", ["agents.absent:run", "nonsense"])
+@pytest.mark.parametrize("agent", ["environments.absent:run", "nonsense"])
 def test_unhealthy_when_the_agent_does_not_load(agent):
     with LocalStack(gold, agent=agent) as stack:
         answer = httpx.get(f"{stack.url}/health")

@@ -9,8 +9,8 @@ import sys
 import pytest
 from rich.console import Console
 
-from local.datasets import AGENTS
-from local.new_agent import new_agent
+from devkit.commands.new import new_agent
+from scripts.datasets import AGENTS
 from tests.conftest import ROOT
 
 
@@ -25,7 +25,7 @@ def run(*arguments, cwd=ROOT, **environ):
 @pytest.mark.parametrize("name", AGENTS)
 def test_every_environment_plays_through_the_door(name):
     done = run(
-        "local", "run", "--once", "--port", "0", "--agent", AGENTS[name], "--limit", "3",
+        "devkit", "run", "--once", "--port", "0", "--agent", AGENTS[name], "--limit", "3",
         "--group-size", "4", "--skill", "0.5",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -34,22 +34,21 @@ def test_every_environment_plays_through_the_door(name):
 
 
 def test_a_new_agent_works_as_it_is_written(tmp_path):
-    path = f"{tmp_path}/functions/rollout:{os.environ.get('PYTHONPATH', '')}"
-    (tmp_path / "functions/rollout/agents").mkdir(parents=True)
-    init = ROOT / "functions/rollout/agents/__init__.py"
-    (tmp_path / "functions/rollout/agents/__init__.py").write_text(init.read_text())
+    path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
+    (tmp_path / "environments").mkdir()
+    (tmp_path / "environments/__init__.py").write_text("")
     assert new_agent("adder", Console(quiet=True), tmp_path) == 0
     assert new_agent("adder", Console(quiet=True), tmp_path) == 2
     assert new_agent("Not a name", Console(quiet=True), tmp_path) == 2
-    data = str(tmp_path / "local/samples/adder.jsonl")
+    data = str(tmp_path / "environments/adder/dataset.jsonl")
     done = run(
-        "local", "run", "--once", "--port", "0", "--agent", "agents.adder:adder", "--data", data,
+        "devkit", "run", "--once", "--port", "0", "--agent", "environments.adder:adder", "--data", data,
         "--skill", "1", PYTHONPATH=path,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "mean reward  1.000" in done.stdout
     code = (
-        "from agents import adder; from local.play import read_rows; from pathlib import Path;"
+        "from environments import adder; from devkit.rehearsal.play import read_rows; from pathlib import Path;"
         f"print([adder.validate(r) for r in read_rows(Path({data!r}), 9)])"
     )
     proved = subprocess.run(
@@ -63,17 +62,17 @@ def test_a_new_agent_works_as_it_is_written(tmp_path):
 
 
 def test_an_agent_that_cannot_be_loaded_is_named():
-    done = run("local", "run", "--once", "--agent", "agents.nobody:nobody")
+    done = run("devkit", "run", "--once", "--agent", "environments.nobody:nobody")
     assert done.returncode == 2
-    assert "there is no module 'agents.nobody'" in " ".join(done.stdout.split())
+    assert "there is no module 'environments.nobody'" in " ".join(done.stdout.split())
 
 
 def test_the_installed_command_finds_agents_from_any_folder(tmp_path):
     """The OpenAI Agents SDK, a package called agents, is installed beside it."""
     environ = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    data = str(ROOT / "local/samples/wordle.jsonl")
+    data = str(ROOT / "environments/wordle/dataset.jsonl")
     done = subprocess.run(
-        [ROOT / ".venv/bin/rollout", "probe", data, "--agent", "agents.wordle:wordle", "--limit", "1"],
+        [ROOT / ".venv/bin/rollout", "probe", data, "--agent", "environments.wordle:wordle", "--limit", "1"],
         cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

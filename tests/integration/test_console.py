@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agents import calculator
-from local.play import play_groups
-from local.stack import JOB_ARN, LocalStack
+from devkit.emulator.stack import JOB_ARN, LocalStack
+from devkit.rehearsal.play import play_groups
+from environments import calculator
 from tests.conftest import ROOT
 from tests.integration.conftest import BUILT, emulator
 

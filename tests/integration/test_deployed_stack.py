@@ -16,10 +16,10 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from agents import calculator
-from local.server import free_port
-from local.simulator import JobRuntimeSimulator
-from rollout.drain import FRESH
+from devkit.emulator.job_runtime import JobRuntimeSimulator
+from devkit.emulator.server import free_port
+from environments import calculator
+from rollout.storage.drain import FRESH
 from tests.conftest import ROOT
 from tests.integration.conftest import SAM, process
 
@@ -159,7 +159,7 @@ def cli(aws, *arguments):
     """Run the project's command line against the emulator."""
     environ = {k: v for k, v in aws.items() if k not in ("url", "log")}
     return subprocess.run(
-        [sys.executable, "-m", "local", *arguments],
+        [sys.executable, "-m", "devkit", *arguments],
         cwd=ROOT,
         env={**os.environ, **environ},
         capture_output=True,

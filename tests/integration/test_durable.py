@@ -8,14 +8,14 @@ import time
 import httpx
 import pytest
 
-from agents import calculator
-from local.durable import InProcess
-from local.faults import parse_faults
-from local.gateway import LambdaContext, environment_of
-from local.stack import HANDLERS, JOB_ARN, LocalStack
-from rollout.drain import switch
-from rollout.records import Records
+from devkit.emulator.faults import parse_faults
+from devkit.emulator.gateway import LambdaContext, environment_of
+from devkit.emulator.lambda_service import InProcess
+from devkit.emulator.stack import HANDLERS, JOB_ARN, LocalStack
+from environments import calculator
 from rollout.settings import settings
+from rollout.storage.drain import switch
+from rollout.storage.records import Records
 
 ROW = {"question": "What is 2 + 3?", "answer": "<<2+3=5>>\n#### 5"}
 ASYNC = {"Prefer": "respond-async"}
@@ -345,7 +345,7 @@ def sweep():
 
 
 def make_due(stack, trajectory_id):
-    from rollout import clients
+    from rollout.aws import clients
 
     key = {"pk": {"S": f"rollout#{JOB_ARN}#{trajectory_id}"}, "sk": {"S": "rollout"}}
     clients.client("dynamodb", settings().region).update_item(
@@ -388,7 +388,7 @@ def test_the_sweep_delivers_a_reward_that_was_computed(tmp_path):
 @pytest.mark.parametrize("agent", ["unrepeatable", "twelve_turns"])
 def test_sampling_begins_only_once_that_is_written(agent, tmp_path, monkeypatch):
     from rollout.errors import Unavailable
-    from rollout.records import Hold
+    from rollout.storage.records import Hold
 
     failures = iter([Unavailable("storage is away"), None, None])
     written = Hold.sampling

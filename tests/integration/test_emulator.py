@@ -7,8 +7,8 @@ import json
 import httpx
 import pytest
 
-from agents import calculator
-from local.stack import JOB_ARN, LocalStack
+from devkit.emulator.stack import JOB_ARN, LocalStack
+from environments import calculator
 from tests.conftest import ROOT
 from tests.integration.conftest import emulator
 

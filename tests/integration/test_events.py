@@ -10,11 +10,11 @@ import os
 
 import pytest
 
-from agents import calculator
-from local.events import EVENTS, console_events, job_events, other_events, sample_events
-from local.gateway import LambdaContext, environment_of
-from local.stack import HANDLERS, LocalStack
+from devkit.emulator.gateway import LambdaContext, environment_of
+from devkit.emulator.stack import HANDLERS, LocalStack
+from environments import calculator
 from rollout.settings import settings
+from scripts.events import EVENTS, console_events, job_events, other_events, sample_events
 from tests.conftest import ROOT
 
 JOB = "arn:aws:sagemaker:us-west-2:123456789012:job/AgentRFT/my-job"

@@ -8,7 +8,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from rollout import RolloutFeedbackClient, RolloutRequest, make_inference_headers
 from rollout.adapters.existing import rft_agent, server_agent
-from rollout.rehearsal import rehearse
+from rollout.testing import rehearse
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 INSTANCE = {"prompt": "2 + 3?", "answer": "5"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from local.faults import parse_faults
-from local.stack import JOB_ARN, LocalStack
+from devkit.emulator.faults import parse_faults
+from devkit.emulator.stack import JOB_ARN, LocalStack
 from rollout import RolloutFeedbackClient, RolloutMetadata, make_inference_headers
 from rollout.errors import ContractViolation, ReportRefused, RewardError, Untrusted
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from benchmarks.footprint import measure
-from local import cost
-from local.cost import Work
+from devkit.checks import cost
+from devkit.checks.cost import Work
 
 
 def test_a_rollout_asks_for_what_the_forecast_counts():

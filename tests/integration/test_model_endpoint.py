@@ -8,9 +8,9 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from local.server import Server
-from local.stack import LocalStack
-from rollout import clients
+from devkit.emulator.server import Server
+from devkit.emulator.stack import LocalStack
+from rollout.aws import clients
 from tests.conftest import completion
 
 ROW = {"question": "What is 2 + 3?", "answer": "#### 5"}

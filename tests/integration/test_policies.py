@@ -9,14 +9,15 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from local.__main__ import main
-from local.rehearse import bedrock, policies
-from local.rehearse.record import read_manifest, read_rollouts
-from local.server import Server
-from rollout import clients
+from devkit.__main__ import main
+from devkit.emulator.server import Server
+from devkit.policies import bedrock
+from devkit.policies import named as policies
+from devkit.rehearsal.record import read_manifest, read_rollouts
+from rollout.aws import clients
 from tests.conftest import completion, tool_call
 
-AGENT = "agents.calculator:calculator"
+AGENT = "environments.calculator:calculator"
 ROWS = [
     {"question": f"What is {n} + 1?", "answer": f"<<{n}+1={n + 1}>>\n#### {n + 1}"} for n in (2, 5)
 ]
@@ -132,7 +133,7 @@ def test_a_server_that_throttles_is_asked_again_and_one_that_breaks_ends_the_rol
         (["--limit", "1", "--sample", "1"], "give one of them"),
         (["--faults", "nonsense"], "or one of throttling, timeouts, outage, killed-worker"),
         (["--rollout-timeout", "1"], "from 10 to 86400"),
-        (["--agent", "agents.nobody:nobody"], "there is no module 'agents.nobody'"),
+        (["--agent", "environments.nobody:nobody"], "there is no module 'environments.nobody'"),
         (["--url", "https://x.example"], "--policy endpoint:NAME"),
     ],
 )

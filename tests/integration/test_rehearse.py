@@ -18,20 +18,21 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from local.__main__ import main
-from local.datasets import AGENTS, SAMPLES
-from local.gateway import Gateway, environment_of
-from local.play import play, tasks_of
-from local.rehearse.door import Door
-from local.rehearse.record import read_manifest, read_rollouts
-from local.rehearse.target import LocalJob
-from local.server import Server
-from local.stack import HANDLERS, LocalStack
-from rollout import clients
+from devkit.__main__ import main
+from devkit.emulator.gateway import Gateway, environment_of
+from devkit.emulator.server import Server
+from devkit.emulator.stack import HANDLERS, LocalStack
+from devkit.places import dataset_of
+from devkit.rehearsal.caller import Door
+from devkit.rehearsal.play import play, tasks_of
+from devkit.rehearsal.record import read_manifest, read_rollouts
+from devkit.rehearsal.target import LocalJob
+from rollout.aws import clients
+from scripts.datasets import AGENTS
 from tests.conftest import ROOT, completion
 
-WORDS = str(SAMPLES / "wordle.jsonl")
-WORDLE = "agents.wordle:wordle"
+WORDS = str(dataset_of(AGENTS["wordle"]))
+WORDLE = "environments.wordle:wordle"
 
 
 def kept(run):
@@ -84,7 +85,7 @@ def test_memory_does_not_keep_what_has_ended(tmp_path):
 
 def start(run, *more):
     command = [
-        sys.executable, "-m", "local", "rehearse", WORDS, "--agent", WORDLE, "--group-size", "4",
+        sys.executable, "-m", "devkit", "rehearse", WORDS, "--agent", WORDLE, "--group-size", "4",
         "--policy", "scripted:slow", "--run", str(run), "--concurrency", "4", *more,
     ]  # fmt: skip
     return subprocess.Popen(
@@ -120,7 +121,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_stopped(tmp_path):
 def test_faults_are_survived(faults, tmp_path, capsys):
     run = tmp_path / "run"
     main(
-        ["rehearse", str(SAMPLES / "calculator.jsonl"), "--limit", "4", "--group-size", "3",
+        ["rehearse", str(dataset_of(AGENTS["calculator"])), "--limit", "4", "--group-size", "3",
          "--policy", "scripted:gold", "--faults", faults, "--run", str(run)]
     )  # fmt: skip
     said = capsys.readouterr().out
@@ -146,7 +147,7 @@ def test_a_script_of_faults_is_read_as_it_is(tmp_path):
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_our_environments_withstand_every_probe(name, capsys):
-    data = str(SAMPLES / f"{name}.jsonl")
+    data = str(dataset_of(AGENTS[name]))
     code = main(
         ["probe", data, "--agent", AGENTS[name], "--limit", "2", "--max-turns", "12", "--json"]
     )
@@ -279,7 +280,7 @@ def cloud(tmp_path, monkeypatch):
 
 def rehearse_there(cloud, run, *more, secret="my-secret"):
     command = [
-        sys.executable, "-m", "local", "rehearse", WORDS, "--agent", WORDLE, "--limit", "2",
+        sys.executable, "-m", "devkit", "rehearse", WORDS, "--agent", WORDLE, "--limit", "2",
         "--group-size", "2", "--run", str(run), "--url", cloud["url"], "--model", "m1",
         "--region", "us-west-2", *more,
     ]  # fmt: skip

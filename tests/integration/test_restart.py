@@ -9,13 +9,13 @@ import subprocess
 import sys
 import time
 
-from local.simulator import Journal
+from devkit.emulator.job_runtime import Journal
 from tests.conftest import ROOT
 
 
 def start(state):
     command = [
-        sys.executable, "-m", "local", "run", "--once", "--port", "0", "--limit", "5",
+        sys.executable, "-m", "devkit", "run", "--once", "--port", "0", "--limit", "5",
         "--group-size", "5", "--turn-seconds", "0.7", "--state", str(state),
     ]  # fmt: skip
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)

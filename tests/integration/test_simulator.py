@@ -10,8 +10,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from local.faults import parse_faults
-from local.simulator import JobRuntimeSimulator
+from devkit.emulator.faults import parse_faults
+from devkit.emulator.job_runtime import JobRuntimeSimulator
 from tests.conftest import JOB_ARN
 
 BODY = json.dumps({"messages": [{"role": "user", "content": "hi"}]}).encode()

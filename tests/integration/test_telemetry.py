@@ -13,12 +13,12 @@ from contextlib import contextmanager, redirect_stdout
 import httpx
 import pytest
 
-from local.durable import InProcess
-from local.faults import parse_faults
-from local.gateway import LambdaContext, environment_of, proxy_event
-from local.stack import HANDLERS, JOB_ARN, LocalStack
-from rollout import telemetry
-from rollout.metrics import BOUNDARIES, METRICS, NAMESPACE
+from devkit.emulator.faults import parse_faults
+from devkit.emulator.gateway import LambdaContext, environment_of, proxy_event
+from devkit.emulator.lambda_service import InProcess
+from devkit.emulator.stack import HANDLERS, JOB_ARN, LocalStack
+from rollout.telemetry.logs import logs as telemetry
+from rollout.telemetry.metrics import BOUNDARIES, METRICS, NAMESPACE
 from tests.conftest import ROOT
 
 ROW = {"question": "canary-prompt?", "answer": "canary-answer"}
@@ -419,7 +419,7 @@ def test_the_sweep_says_whether_the_stack_is_healthy():
 
 
 def test_a_long_rollout_prints_more_lines_than_one_rather_than_too_many_values():
-    from rollout.metrics import emit
+    from rollout.telemetry.metrics import emit
     from tests.conftest import make_settings
 
     with redirect_stdout(io.StringIO()) as sink:
@@ -436,7 +436,7 @@ def test_a_long_rollout_prints_more_lines_than_one_rather_than_too_many_values()
 
 
 def test_a_thousand_jobs_are_no_more_dimension_values_than_the_setting_names():
-    from rollout.metrics import emit
+    from rollout.telemetry.metrics import emit
     from tests.conftest import make_settings
 
     settings = make_settings(job_metrics="nightly-*,exp")

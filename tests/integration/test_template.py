@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from local.template import load_template
+from devkit.emulator.template import load_template
 from tests.conftest import ROOT
 from tests.integration.conftest import SAM
 

@@ -12,8 +12,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from local.faults import Fault, FaultScript
-from local.stack import JOB_ARN, LocalStack
+from devkit.emulator.faults import Fault, FaultScript
+from devkit.emulator.stack import JOB_ARN, LocalStack
 from tests.integration.test_telemetry import ASYNC, ended, post, talks
 
 AGENT = "tests.playing:talkative"

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from local.sbom import LAYERS, SBOM, bill, licences
+from scripts.sbom import LAYERS, SBOM, bill, licences
 from tests.conftest import ROOT
 
 TOOLS = ROOT / ".tools/scan/bin"
 BUILT = ROOT / ".aws-sam/x86_64/template.yaml"
 ACCEPTED = tomllib.loads((Path(__file__).parent / "accepted.toml").read_text())
-SCANNED = ("layers/rollout", "functions", "local", "benchmarks")
+SCANNED = ("layers/rollout", "functions", "environments", "devkit", "scripts", "benchmarks")
 
 
 def output(command: list[str | Path], *, findings: bool = True) -> str:

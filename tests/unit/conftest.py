@@ -10,9 +10,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from local.template import table_properties
-from rollout import clients
-from rollout.records import Records
+from devkit.emulator.template import table_properties
+from rollout.aws import clients
+from rollout.storage.records import Records
 from tests.conftest import ENVIRON, REGION, make_settings
 
 

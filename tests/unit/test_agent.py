@@ -19,10 +19,10 @@ def test_the_decorator_leaves_the_function_alone():
 @pytest.mark.parametrize(
     ("path", "says"),
     [
-        ("agents.calculator", "module:function"),
-        ("agents.absent:run", "no module 'agents.absent'"),
-        ("agents.calculator:absent", "it has calculator"),
-        ("agents.calculator:evaluate", "@agent"),
+        ("environments.calculator", "module:function"),
+        ("environments.absent:run", "no module 'environments.absent'"),
+        ("environments.calculator:absent", "it has calculator"),
+        ("environments.calculator:evaluate", "@agent"),
         ("json:dumps", "@agent"),
     ],
 )
@@ -52,8 +52,8 @@ def test_a_broken_module_is_reported_with_its_line(tmp_path, monkeypatch):
     [None, True, "1.0", b"1", math.nan, math.inf, -math.inf, [], [1.0, None], [True], {}, 10**400],
 )
 def test_rewards_that_cannot_be_sent(value):
-    with pytest.raises(RewardError, match=r"agents\.mine:run"):
-        as_outcome(value, "agents.mine:run")
+    with pytest.raises(RewardError, match=r"environments\.mine:run"):
+        as_outcome(value, "environments.mine:run")
 
 
 @pytest.mark.parametrize(("value", "reward"), [(1, 1.0), (0.5, 0.5), ([1, 0], [1.0, 0.0])])

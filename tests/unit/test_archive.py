@@ -13,10 +13,10 @@ from starlette.testclient import TestClient
 
 from benchmarks.crowd import BEGAN, fill
 from console.application import application
-from rollout import clients
-from rollout.archive import Archive
+from rollout.aws import clients
 from rollout.errors import BadQuery
-from rollout.records import iso
+from rollout.storage.archive import Archive
+from rollout.storage.records import iso
 from tests.conftest import ACCOUNT, JOB_ARN, REGION, make_settings
 
 

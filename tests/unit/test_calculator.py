@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents.calculator import evaluate, number_in
+from environments.calculator import evaluate, number_in
 
 
 @pytest.mark.parametrize(

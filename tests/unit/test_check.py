@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 
-from local import template
-from local.__main__ import main
-from local.check import agent, settings, times
-from local.check.agent import Lesson
-from local.check.plan import NO_ACCOUNT, Plan, from_samconfig
-from local.cost import Job, Work
-from local.rehearse.record import (
+from devkit.__main__ import main
+from devkit.checks import agent, settings, times
+from devkit.checks.agent import Lesson
+from devkit.checks.cost import Job, Work
+from devkit.checks.plan import NO_ACCOUNT, Plan, from_samconfig
+from devkit.emulator import template
+from devkit.rehearsal.record import (
     Manifest,
     RolloutRecord,
     TurnRecord,
@@ -109,7 +109,7 @@ def test_the_profiles_of_samconfig_are_read():
 # --- agent and dataset ------------------------------------------------------------------------------
 
 
-def lesson(tmp_path, *rows, path="agents.calculator:calculator", batch_size=0):
+def lesson(tmp_path, *rows, path="environments.calculator:calculator", batch_size=0):
     dataset = tmp_path / "rows.jsonl"
     dataset.write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in rows))
     found = Lesson(path, dataset, batch_size)
@@ -168,7 +168,9 @@ def test_fewer_rows_than_a_step_takes_are_told(tmp_path):
 
 
 def test_an_agent_that_is_not_there_is_an_error(tmp_path):
-    assert "agents.NAME" in lesson(tmp_path, row(), path="agents.nope:nope")["agent"].what
+    assert (
+        "environments.NAME" in lesson(tmp_path, row(), path="environments.nope:nope")["agent"].what
+    )
 
 
 def test_an_agent_that_cannot_replay_is_told(tmp_path):

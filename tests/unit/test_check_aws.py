@@ -8,12 +8,12 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from local import template
-from local.__main__ import main
-from local.check.deployed import reachable
-from local.check.roles import trusted
-from rollout import clients
-from rollout.drain import switch
+from devkit.__main__ import main
+from devkit.checks.deployed import reachable
+from devkit.checks.roles import trusted
+from devkit.emulator import template
+from rollout.aws import clients
+from rollout.storage.drain import switch
 from tests.conftest import ACCOUNT, ENVIRON, REGION, make_settings
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/job"

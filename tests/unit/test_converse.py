@@ -9,11 +9,11 @@ import time
 import pytest
 
 from rollout.contract import InferenceParams
-from rollout.drift import text_calls
 from rollout.episode import Budget, Episode
 from rollout.errors import BadReply, OutOfTime, ToolBroken
 from rollout.reply import read_reply
 from rollout.steps import InlineSteps
+from rollout.text_tool_calls import text_calls
 from tests.conftest import ScriptedPolicy, completion, tool_call
 
 

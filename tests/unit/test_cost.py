@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from local.cost import Job, Work, cost_of_job, cost_of_rollout, cost_of_thousand
-from local.prices import PRICES, QUOTAS, dollars
+from devkit.checks.cost import Job, Work, cost_of_job, cost_of_rollout, cost_of_thousand
+from devkit.checks.prices import PRICES, QUOTAS, dollars
 
 
 def test_the_prices_give_the_bill_of_the_published_example():

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from local.gateway import LambdaContext, environment_of, proxy_event
-from local.stack import HANDLERS
+from devkit.emulator.gateway import LambdaContext, environment_of, proxy_event
+from devkit.emulator.stack import HANDLERS
 from rollout.settings import settings
 from tests.conftest import ENVIRON
 

@@ -91,7 +91,7 @@ def played(function, *lines, steps=None, told=None, rollout=None, deadline=None,
     told = told or Told()
     ending, report = run(
         rollout or make_rollout(settings),
-        agent=Agent("agents.mine:run", function),
+        agent=Agent("environments.mine:run", function),
         policy=ScriptedPolicy(*lines),
         steps=steps or InlineSteps(lambda: None, 0.0),
         feedback=told,
@@ -166,7 +166,7 @@ def test_an_agent_sees_the_problem_and_the_policy_the_model():
     settings, told = make_settings(), Told()
     run(
         rollout,
-        agent=Agent("agents.mine:run", agent),
+        agent=Agent("environments.mine:run", agent),
         policy=policy,
         steps=InlineSteps(lambda: None, 0.0),
         feedback=None,
@@ -224,33 +224,33 @@ def test_the_part_of_a_request_that_is_out_of_range_is_named():
         (
             lambda e: 1.0,
             (
-                "Agent agents.mine:run returned without sampling; a job that receives no sampling "
+                "Agent environments.mine:run returned without sampling; a job that receives no sampling "
                 "request fails. Call episode.sample or episode.converse."
             ),
         ),
         (
             lambda e: ask(e) and "good",
-            "Agent agents.mine:run returned a reward of type str; return a finite float.",
+            "Agent environments.mine:run returned a reward of type str; return a finite float.",
         ),
         (
             lambda e: ask(e) and [1.0, 2.0],
             (
-                "Agent agents.mine:run returned 2 rewards for 1 turns; "
+                "Agent environments.mine:run returned 2 rewards for 1 turns; "
                 "return one per turn, or a single number."
             ),
         ),
         (
             lambda e: ask(e) and Outcome(1, output={1, 2}),
-            "Agent agents.mine:run returned an output that cannot be written as JSON (TypeError).",
+            "Agent environments.mine:run returned an output that cannot be written as JSON (TypeError).",
         ),
         (
             lambda e: ask(e) and Outcome(1, output=float("nan")),
-            "Agent agents.mine:run returned an output that cannot be written as JSON (ValueError).",
+            "Agent environments.mine:run returned an output that cannot be written as JSON (ValueError).",
         ),
         (
             lambda e: ask(e) and Outcome(1, output="\ud800"),
             (
-                "Agent agents.mine:run returned an output that cannot be written as JSON "
+                "Agent environments.mine:run returned an output that cannot be written as JSON "
                 "(UnicodeEncodeError)."
             ),
         ),
@@ -269,7 +269,7 @@ def test_an_agent_that_raises_is_shown_the_innermost_line():
 
     line = deeper.__code__.co_firstlineno + 1
     assert played(agent)[0].error["detail"] == (
-        f"Agent agents.mine:run raised LookupError at test_ending.py:{line}. The message is in no "
+        f"Agent environments.mine:run raised LookupError at test_ending.py:{line}. The message is in no "
         "log; rehearse the rollout locally to see it."
     )
 
@@ -392,7 +392,7 @@ def test_a_replay_gets_a_moment_to_tell_what_happened_though_its_time_is_over():
 def test_a_replay_that_ends_before_its_records_do_is_a_mismatch():
     ending = played(ask, steps=ReplayedSteps(recorded(), recorded()))[0]
     assert ending.error["detail"] == (
-        "Agent agents.mine:run ended after turn 1, though more turns or steps were recorded when it "
+        "Agent environments.mine:run ended after turn 1, though more turns or steps were recorded when it "
         "ran before. Between its episode's calls an agent must be deterministic; otherwise mark it "
         "@agent(replay=False)."
     )

@@ -7,20 +7,21 @@ import json
 
 import pytest
 
-from agents import sql, support_desk, wordle
-from local.datasets import AGENTS, SAMPLES, customers, games, questions
-from local.play import read_rows
-from rollout.rehearsal import check_order, rehearse
+from devkit.places import dataset_of
+from devkit.rehearsal.play import read_rows
+from environments import sql, support_desk, wordle
+from rollout.testing import check_order, rehearse
+from scripts.datasets import AGENTS, customers, games, questions
 from tests.conftest import tool_call
 
 
 def rows_of(name):
-    return read_rows(SAMPLES / f"{name}.jsonl", 1_000)
+    return read_rows(dataset_of(AGENTS[name]), 1_000)
 
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_gold_earns_the_most_and_the_order_holds_on_every_row(name):
-    module = importlib.import_module(f"agents.{name}")
+    module = importlib.import_module(f"environments.{name}")
     rows = rows_of(name)
     assert len(rows) >= 12
     for row in rows:
@@ -31,7 +32,7 @@ def test_gold_earns_the_most_and_the_order_holds_on_every_row(name):
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_a_dataset_has_the_column_the_platform_reads(name):
-    for line in (SAMPLES / f"{name}.jsonl").read_text().splitlines():
+    for line in dataset_of(AGENTS[name]).read_text().splitlines():
         row = json.loads(line)
         assert list(row) == ["prompt"]
         assert isinstance(json.loads(row["prompt"]), dict)

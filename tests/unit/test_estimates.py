@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.rehearse.estimates import intervals, pass_at_k, pass_hat_k
+from devkit.verdict.estimates import intervals, pass_at_k, pass_hat_k
 
 
 @st.composite

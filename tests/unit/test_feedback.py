@@ -10,7 +10,8 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ConnectTimeoutError
 from botocore.httpsession import URLLib3Session
 
-from rollout import RolloutFeedbackClient, RolloutMetadata, clients, make_inference_headers
+from rollout import RolloutFeedbackClient, RolloutMetadata, make_inference_headers
+from rollout.aws import clients
 from rollout.errors import (
     ContractViolation,
     ReportRefused,

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from rollout.errors import ContractViolation, MalformedRequest, Throttled, Untrusted
-from rollout.job import job_error, job_request
+from rollout.service.job_event import job_error, job_request
 from tests.conftest import ENDPOINT, JOB_ARN, make_settings
 
 

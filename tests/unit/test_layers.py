@@ -55,6 +55,14 @@ def test_handlers_are_short():
 
 
 def test_no_module_is_called_utils():
-    places = ("layers/rollout", "functions", "local", "tests", "benchmarks")
+    places = (
+        "layers/rollout",
+        "functions",
+        "environments",
+        "devkit",
+        "scripts",
+        "tests",
+        "benchmarks",
+    )
     names = {path.stem for place in places for path in (ROOT / place).rglob("*.py")}
     assert not names & {"utils", "helpers", "common", "env"}

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from local.faults import PRESETS, parse_faults, preset_of
-from local.killer import AtRandom
-from local.rehearse.probes import PROBES, example, probe
-from local.rehearse.probing import result_of
-from local.rehearse.record import RolloutRecord
-from local.simulator import SampleRequest
+from devkit.commands.probe import result_of
+from devkit.emulator.faults import PRESETS, parse_faults, preset_of
+from devkit.emulator.job_runtime import SampleRequest
+from devkit.emulator.process_killer import AtRandom
+from devkit.policies.probes import PROBES, example, probe
+from devkit.rehearsal.record import RolloutRecord
 
 TOOL = {
     "type": "function",

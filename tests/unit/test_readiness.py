@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from local.__main__ import main
-from local.rehearse import tally as tallying
-from local.rehearse.findings import THRESHOLDS
-from local.rehearse.readiness import judge
-from local.rehearse.record import ROLLOUTS, append_rollout, write_manifest
-from local.rehearse.verdict import Verdict
-from local.template import load_template
-from rollout.rehearsal import calls
+from devkit.__main__ import main
+from devkit.emulator.template import load_template
+from devkit.rehearsal import groups as tallying
+from devkit.rehearsal.record import ROLLOUTS, append_rollout, write_manifest
+from devkit.verdict.findings import THRESHOLDS
+from devkit.verdict.model import Verdict
+from devkit.verdict.readiness import judge
+from rollout.testing import calls
 from tests.conftest import ROOT
 from tests.rehearsed import failure, groups, manifest, played, record, turn, write
 
@@ -298,7 +298,7 @@ def test_every_field_threshold_and_finding_is_documented():
     for part in (schema, *schema["$defs"].values()):
         for field in part["properties"]:
             assert f"`{field}`" in page
-    code = (ROOT / "local/rehearse/findings.py").read_text()
+    code = (ROOT / "devkit/verdict/findings.py").read_text()
     codes = [line.split('"')[1] for line in code.splitlines() if "code=" in line]
     assert len(codes) > 15
     for each in codes:

@@ -9,8 +9,8 @@ import boto3
 import pytest
 
 from rollout.errors import AlreadyRunning, BodyMismatch, NotFound
-from rollout.records import Records
 from rollout.run import Ending, Report
+from rollout.storage.records import Records
 from tests.conftest import JOB_ARN, REGION, make_rollout, make_settings
 
 READY = Ending(

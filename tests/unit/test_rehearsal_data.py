@@ -7,19 +7,19 @@ import json
 
 import pytest
 
-from local.play import tasks_of
-from local.rehearse import captured
-from local.rehearse.dataset import survey
-from local.rehearse.record import (
+from devkit.emulator.job_runtime import CapturedTurn, Trajectory
+from devkit.rehearsal import captured
+from devkit.rehearsal.dataset import survey
+from devkit.rehearsal.play import tasks_of
+from devkit.rehearsal.record import (
     ROLLOUTS,
     Manifest,
     RolloutRecord,
     append_rollout,
     read_rollouts,
 )
-from local.rehearse.resume import OtherRun, begin, cut_tail
-from local.rehearse.survival import survival_of
-from local.simulator import CapturedTurn, Trajectory
+from devkit.rehearsal.resume import OtherRun, begin, cut_tail
+from devkit.rehearsal.survival import survival_of
 
 
 def manifest(**changed):

@@ -8,9 +8,9 @@ from statistics import stdev
 
 import pytest
 
-from local.__main__ import main
-from local.rehearse.export import is_linear
-from local.rehearse.record import Manifest, RolloutRecord, TurnRecord
+from devkit.__main__ import main
+from devkit.rehearsal.export import is_linear
+from devkit.rehearsal.record import Manifest, RolloutRecord, TurnRecord
 from tests.conftest import ROOT
 from tests.rehearsed import groups, played, record, turn, write
 

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from local.__main__ import main
-from local.rehearse.moves import Moves
-from local.rehearse.readiness import judge
-from local.rehearse.record import read_manifest, read_rollouts
-from local.rehearse.rescore import DIVERGED, rescore
+from devkit.__main__ import main
+from devkit.rehearsal.moves import Moves
+from devkit.rehearsal.record import read_manifest, read_rollouts
+from devkit.rehearsal.rescore import DIVERGED, rescore
+from devkit.verdict.readiness import judge
 from rollout import Outcome
 from rollout.agent import Agent
 from tests.rehearsed import failure, played, record, turn, write
@@ -179,7 +179,7 @@ def test_only_an_earlier_rescore_of_the_same_run_is_replaced(tmp_path):
 
 def test_the_exit_code_says_that_some_diverged(tmp_path, capsys):
     run = str(played(tmp_path / "run", "wordle", rows=2))
-    other = ["--agent", "agents.calculator:calculator"]
+    other = ["--agent", "environments.calculator:calculator"]
     # Wordle's rows are no problems for the calculator: it fails before it samples.
     assert main(["rescore", run, *other]) == 1
     said = " ".join(capsys.readouterr().out.split())
@@ -190,7 +190,7 @@ def test_the_exit_code_says_that_some_diverged(tmp_path, capsys):
 
 
 def test_a_table_tells_group_by_group(tmp_path, capsys, monkeypatch):
-    from agents import wordle
+    from environments import wordle
 
     run = played(tmp_path / "run", "wordle", rows=4)
     monkeypatch.setattr(wordle, "score", lambda **facts: 0.5 * facts["won"])
@@ -203,5 +203,5 @@ def test_a_table_tells_group_by_group(tmp_path, capsys, monkeypatch):
 
 def test_an_agent_that_cannot_be_loaded_is_a_wrong_call(tmp_path, capsys):
     run = str(write(tmp_path / "run", [record()]))
-    assert main(["rescore", run, "--agent", "agents.nobody:nobody"]) == 2
-    assert "agents.nobody" in capsys.readouterr().err
+    assert main(["rescore", run, "--agent", "environments.nobody:nobody"]) == 2
+    assert "environments.nobody" in capsys.readouterr().err

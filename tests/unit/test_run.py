@@ -68,7 +68,7 @@ def played(
     settings = make_settings(**overrides)
     ending, report = run(
         rollout or make_rollout(settings),
-        agent=Agent("agents.mine:run", function),
+        agent=Agent("environments.mine:run", function),
         policy=policy or ScriptedPolicy(*lines),
         steps=InlineSteps(lambda: None, time.time() + patience),
         feedback=trainer,

@@ -9,9 +9,9 @@ from dataclasses import replace
 import boto3
 import pytest
 
-from rollout.archive import Archive, rebin
 from rollout.run import Ending, Report
-from rollout.tallies import Tally, is_flat, width_at
+from rollout.storage.archive import Archive, rebin
+from rollout.storage.totals import Tally, is_flat, width_at
 from tests.conftest import JOB_ARN, REGION, make_rollout, make_settings
 from tests.unit.test_records import accept, accept_durable, begin
 
@@ -113,7 +113,7 @@ def test_a_rollout_goes_on_where_its_tally_cannot_be_written(store, monkeypatch,
 
     monkeypatch.setattr(BaseClient, "_make_api_call", refuse)
     # Powertools keeps what "rollout" is logged to itself, once a test has made its logger.
-    ours = logging.getLogger("rollout.tallies")
+    ours = logging.getLogger("rollout.storage.totals")
     monkeypatch.setattr(ours, "handlers", [caplog.handler])
     monkeypatch.setattr(ours, "level", logging.WARNING)
     play(store, "a", READY)

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from local.template import load_template
-from rollout.metrics import BOUNDARIES, BY_BOUNDARY, METRICS
+from devkit.emulator.template import load_template
+from rollout.telemetry.metrics import BOUNDARIES, BY_BOUNDARY, METRICS
 from tests.conftest import ROOT
 
 TEMPLATE = load_template()

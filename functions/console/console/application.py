@@ -21,9 +21,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console.show import link, templates
 from console.views import Answer, Views
-from rollout.archive import Archive
 from rollout.errors import NotFound, RolloutError
 from rollout.settings import Settings
+from rollout.storage.archive import Archive
 
 _STATIC = Path(__file__).resolve().parent.parent / "static"
 # No script, style or picture but our own files; nothing inline, no frame around it.
@@ -92,7 +92,7 @@ def _page(view: Callable[[Request], Answer]) -> Callable[[Request], Response]:
 
 def _log() -> Any:
     # Imported when there is something to log: its logger takes its level at import.
-    from rollout import telemetry
+    from rollout.telemetry.logs import logs as telemetry
 
     return telemetry
 

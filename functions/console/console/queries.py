@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rollout.errors import BadQuery
-from rollout.records import iso
-from rollout.tallies import EVALUATION
+from rollout.storage.records import iso
+from rollout.storage.totals import EVALUATION
 
 STATES = ("accepted", "running", "scored", "ready", "failed")
 _JOB = re.compile(r"arn:[a-z0-9:/_\-]{1,250}", re.IGNORECASE)

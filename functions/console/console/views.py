@@ -11,11 +11,11 @@ from starlette.responses import JSONResponse, Response
 
 from console import queries
 from console.transcript import MOST_SHOWN, PER_PAGE, side_by_side, turns_of
-from rollout.archive import Archive
 from rollout.errors import NotFound, TooLarge
-from rollout.records import Record
 from rollout.settings import Settings
-from rollout.tallies import Tally, is_flat
+from rollout.storage.archive import Archive
+from rollout.storage.records import Record
+from rollout.storage.totals import Tally, is_flat
 
 # A template with its context, or an answer as it is.
 Answer = tuple[str, dict[str, Any]] | Response

@@ -69,7 +69,7 @@ def agent(function: F | None = None, /, *, replay: bool = True) -> F | Callable[
 
 @lru_cache(maxsize=16)
 def load_agent(path: str) -> Agent:
-    """Import an agent by ``module:function``, e.g. ``agents.calculator:calculator``.
+    """Import an agent by ``module:function``, e.g. ``environments.calculator:calculator``.
 
     Raises:
         AgentUnavailable: saying what is wrong, where, and what to write instead.
@@ -78,7 +78,7 @@ def load_agent(path: str) -> Agent:
     if not (colon and module_name and function_name):
         raise AgentUnavailable(
             f"ROLLOUT_AGENT={path!r} is not of the form module:function; "
-            "write for example agents.calculator:calculator."
+            "write for example environments.calculator:calculator."
         )
     module = _import(module_name, path)
     function = getattr(module, function_name, None)
@@ -117,7 +117,7 @@ def _import(module_name: str, path: str) -> Any:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
             raise AgentUnavailable(
                 f"ROLLOUT_AGENT={path!r}: there is no module {error.name!r}; put your agent in "
-                "functions/rollout/agents/NAME.py and name it agents.NAME:FUNCTION."
+                "environments/NAME/__init__.py and name it environments.NAME:FUNCTION."
             ) from None
         raise AgentUnavailable(
             f"ROLLOUT_AGENT={path!r}: importing {module_name} needs the package {error.name!r}, "

@@ -14,7 +14,6 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from rollout.contract import InferenceParams
-from rollout.drift import text_calls
 from rollout.errors import (
     AgentError,
     BadReply,
@@ -25,6 +24,7 @@ from rollout.errors import (
 from rollout.policy import Policy
 from rollout.reply import Message, Reply, read_reply
 from rollout.steps import Steps
+from rollout.text_tool_calls import text_calls
 from rollout.tools import Tool, ToolCall, as_tool, run_patiently
 
 # Characters of an unknown tool's name that are told back to the policy.
@@ -231,7 +231,7 @@ class Episode:
             max_calls_per_turn: calls of one reply beyond this are not made, and the model is told.
             tool_attempts: how often a tool is called while its infrastructure is broken.
             recover_text_calls: read tool calls that the policy wrote as plain text, and count them
-                in the metric ``text_tool_calls``; see :mod:`rollout.drift`.
+                in the metric ``text_tool_calls``; see :mod:`rollout.text_tool_calls`.
             **params: as for :meth:`sample`.
 
         Returns:

@@ -18,8 +18,8 @@ from typing import Any, Literal, Protocol
 
 from pydantic import ValidationError
 
-from rollout import clients
 from rollout.agent import as_outcome
+from rollout.aws import clients
 from rollout.contract import RolloutMetadata
 from rollout.errors import ContractViolation, ReportRefused, ReportUndelivered
 from rollout.settings import settings

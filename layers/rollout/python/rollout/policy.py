@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from rollout import clients
+from rollout.aws import clients
 from rollout.errors import BadReply, OutOfTime, SampleFailed
 from rollout.settings import Settings
 from rollout.trust import Destination

@@ -190,7 +190,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             "no time would be left to play the rollout."
         )
     return Settings(
-        agent=read.text("ROLLOUT_AGENT", "agents.calculator:calculator"),
+        agent=read.text("ROLLOUT_AGENT", "environments.calculator:calculator"),
         table=read.text("ROLLOUT_TABLE"),
         bucket=read.text("ROLLOUT_BUCKET"),
         account_id=read.text("ROLLOUT_ACCOUNT_ID"),

@@ -1,8 +1,9 @@
 """How a side effect is made once.
 
 ``run`` plays a rollout through this seam and does not know whether it runs inside a request or as a
-durable execution. Inline, an effect is simply made; the durable implementation (``rollout.durable``)
-records each one and hands the recorded value back when the rollout replays.
+durable execution. Inline, an effect is simply made; the durable implementation
+(``rollout.aws.durable_steps``) records each one and hands the recorded
+value back when the rollout replays.
 """
 
 from __future__ import annotations

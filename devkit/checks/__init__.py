@@ -1,0 +1,1 @@
+"""What ``rollout check`` looks at: settings, agent, dataset, the deployed stack, roles, costs."""

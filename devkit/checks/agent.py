@@ -1,0 +1,240 @@
+"""Whether the agent can be loaded and its dataset teaches what it seems to."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from devkit.checks.finding import Finding, error, ok, warning
+from devkit.emulator.template import TEMPLATE
+from rollout.agent import load_agent
+from rollout.contract import RolloutMetadata, RolloutRequest
+from rollout.errors import AgentUnavailable, RolloutError
+from rollout.run import Rollout
+from rollout.service.job_event import instance_of
+from rollout.trust import Destination
+
+_ROOT = TEMPLATE.parent
+_SHIPPED = _ROOT / "layers" / "dependencies" / "requirements.txt"
+_OWN = _ROOT / "functions" / "rollout" / "requirements.txt"
+# Lambda's synchronous payload, by which a job's event comes in.
+_MAX_EVENT, _ENVELOPE = 6_000_000, 10_000
+_SHOWN = 3
+# Rows that the agent's own proof is made on, spread over the dataset: each plays a few rollouts.
+_PROVED = 200
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """An agent and the rows it is to be trained on.
+
+    Args:
+        agent: ``module:function``.
+        dataset: JSONL with a ``prompt`` column; None where there is none to look at.
+        batch_size: rows of one step.
+    """
+
+    agent: str
+    dataset: Path | None
+    batch_size: int
+
+    def instances(self) -> list[tuple[int, dict[str, Any]]]:
+        """Line numbers and instances of the rows that a job would pass on."""
+        return [
+            (number, instance_of(row["prompt"]))
+            for number, row in self.rows()
+            if _fault(row) is None
+        ]
+
+    def rows(self) -> Iterator[tuple[int, Any]]:
+        """Line numbers and parsed lines; None for a line that is not JSON."""
+        if self.dataset is None:
+            return
+        with self.dataset.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    try:
+                        yield number, json.loads(line)
+                    except (ValueError, RecursionError):
+                        yield number, None
+
+
+def agent_loads(lesson: Lesson) -> Iterator[Finding]:
+    """The agent is there and is one."""
+    try:
+        loaded = load_agent(lesson.agent)
+    except AgentUnavailable as problem:
+        yield error("agent", problem.detail, "Correct the parameter Agent or the agent's module.")
+        return
+    if not loaded.replay:
+        yield warning(
+            "agent",
+            f"{lesson.agent} is marked replay=False: a rollout that is interrupted fails.",
+            "Make it deterministic between its episode's calls, if it can be (docs/durable.md).",
+        )
+        return
+    yield ok("agent", "The agent loads, and a crash replays it.", lesson.agent)
+
+
+def requirements(lesson: Lesson) -> Iterator[Finding]:
+    """The agent's own requirements do not shadow what the layer ships."""
+    del lesson
+    if not _OWN.exists():
+        yield ok("requirements", "The agent adds no packages to the layer's.")
+        return
+    both = sorted(_names(_OWN) & _names(_SHIPPED))
+    if both:
+        yield error(
+            "requirements",
+            f"functions/rollout/requirements.txt repeats {', '.join(both)}: a function's copy "
+            "shadows the layer's, whatever its version.",
+            "Remove them there; the layer has them.",
+        )
+    else:
+        yield ok("requirements", "The agent's packages and the layer's are apart.")
+
+
+def dataset_rows(lesson: Lesson) -> Iterator[Finding]:
+    """Every row has a prompt, and fits into an event."""
+    if lesson.dataset is None:
+        yield warning("dataset", "No dataset was looked at.", "Name it with --dataset FILE.")
+        return
+    wrong: list[str] = []
+    almost: list[str] = []
+    count = packed = 0
+    for number, row in lesson.rows():
+        count += 1
+        if (fault := _fault(row)) is not None:
+            wrong.append(f"line {number} {fault}")
+            continue
+        prompt = row["prompt"]
+        if instance_of(prompt) != {"prompt": prompt}:
+            packed += 1
+        elif prompt.lstrip().startswith("{"):
+            almost.append(f"line {number}")
+    if wrong:
+        more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+        yield error(
+            "dataset",
+            f"{lesson.dataset.name}: {'; '.join(wrong[:_SHOWN])}{more}.",
+            "A job passes on nothing but the column prompt; pack the instance into it as JSON text.",
+            f"{len(wrong)} of {count} rows",
+        )
+    elif count == 0:
+        yield error("dataset", f"{lesson.dataset.name} is empty.", "Write one row a problem.")
+    else:
+        yield ok("dataset", f"Every row has a prompt; {packed} pack an object.", f"{count} rows")
+    if almost:
+        yield warning(
+            "dataset-json",
+            f"The prompt of {', '.join(almost[:_SHOWN])} begins like a JSON object and is none that the "
+            "stack reads; the agent gets it as plain text under prompt.",
+            "Correct it: no repeated keys, no NaN, no lone surrogates, not too deep.",
+            f"{len(almost)} of {count} rows",
+        )
+    if 0 < count < lesson.batch_size:
+        yield warning(
+            "dataset-size",
+            f"One step of global_batch_size={lesson.batch_size} takes more rows than there are, so "
+            "that rows repeat within a step.",
+            f"Have {lesson.batch_size} rows or more, or lower global_batch_size.",
+            f"{count} rows",
+        )
+
+
+def duplicates(lesson: Lesson) -> Iterator[Finding]:
+    """No row comes twice: a group is the rollouts whose instance is the same."""
+    where = Destination("", "check", "", "us-west-2", "check")
+    lines: dict[str, list[int]] = {}
+    for number, instance in lesson.instances():
+        metadata = RolloutMetadata(job_arn="", trajectory_id="check", endpoint="")
+        try:
+            rollout = Rollout.of(RolloutRequest(instance=instance, metadata=metadata), where)
+        except RolloutError as problem:
+            yield error("dataset", f"Line {number}: {problem.detail}", "Correct the row.")
+            continue
+        lines.setdefault(rollout.group, []).append(number)
+    repeated = [numbers for numbers in lines.values() if len(numbers) > 1]
+    if repeated:
+        shown = ", ".join("lines " + " and ".join(map(str, n)) for n in repeated[:_SHOWN])
+        yield warning(
+            "duplicates",
+            f"{len(repeated)} instances come more than once ({shown}); their rollouts look like "
+            "one group in records and reports.",
+            "Remove the repeats, or tell the rows apart by a field of their own.",
+            f"{sum(map(len, repeated))} rows",
+        )
+    elif lines:
+        yield ok("duplicates", "Every row is a group of its own.", f"{len(lines)} groups")
+
+
+def lesson_holds(lesson: Lesson) -> Iterator[Finding]:
+    """The agent's own ``validate`` holds for every row: gold earns more than poor."""
+    module_name = lesson.agent.partition(":")[0]
+    try:
+        validate = getattr(importlib.import_module(module_name), "validate", None)
+    except Exception:  # noqa: BLE001 - said by agent_loads, with the reason
+        return
+    if validate is None:
+        yield warning(
+            "validate",
+            f"{module_name} has no validate(instance): nothing proves that its reward teaches.",
+            "Write one with check_order (docs/write-your-agent.md).",
+        )
+        return
+    failed: list[str] = []
+    kinds: Counter[str] = Counter()
+    every = lesson.instances()
+    instances = every[:: math.ceil(len(every) / _PROVED)] if every else []
+    for number, instance in instances:
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                validate(instance)
+        except Exception as problem:  # noqa: BLE001 - whatever a row does to it is the finding
+            failed.append(f"line {number}")
+            kinds[type(problem).__name__] += 1
+    if failed:
+        yield error(
+            "validate",
+            f"The agent's validate does not hold for {', '.join(failed[:_SHOWN])} "
+            f"({', '.join(f'{n} {kind}' for kind, n in kinds.items())}).",
+            "Correct the rows, or the reward; rehearse shows one rollout in full.",
+            f"{len(failed)} of {len(instances)} rows",
+        )
+    elif instances:
+        measured = f"{len(instances)} of {len(every)} rows"
+        yield ok("validate", "The gold script earns most on every row that was played.", measured)
+
+
+def _fault(row: Any) -> str | None:
+    """Why a job could not pass a row on, as the end of a sentence; None if it could."""
+    if not isinstance(row, dict):
+        return "is no JSON object"
+    prompt = cast("dict[str, Any]", row).get("prompt")
+    if not isinstance(prompt, str):
+        return "has no text in the column prompt"
+    try:
+        size = len(prompt.encode())
+    except UnicodeEncodeError:
+        return "holds half a character (a lone surrogate)"
+    return "is larger than Lambda's 6 MB event" if size > _MAX_EVENT - _ENVELOPE else None
+
+
+def _names(path: Path) -> set[str]:
+    """Distribution names of a requirements file, normalised."""
+    found = re.findall(r"^([A-Za-z0-9][A-Za-z0-9._-]*)", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[-_.]+", "-", name).lower() for name in found}
+
+
+CHECKS: tuple[Callable[[Lesson], Iterator[Finding]], ...] = (
+    agent_loads, requirements, dataset_rows, duplicates, lesson_holds,
+)  # fmt: skip

@@ -1,0 +1,38 @@
+"""A deployed stack, and who asks about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from devkit.checks.aws import Aws
+from devkit.checks.plan import Plan
+from devkit.emulator import template
+
+
+@dataclass(frozen=True)
+class Live:
+    """A deployed stack.
+
+    Args:
+        aws: where to ask.
+        plan: with the deployed parameters.
+        outputs: of the stack.
+        job_role: ARN of the role a job runs with; empty if it was not named.
+        caller: ARN of who asks.
+    """
+
+    aws: Aws
+    plan: Plan
+    outputs: dict[str, str]
+    job_role: str
+    caller: str
+
+    @property
+    def worker(self) -> str:
+        """The worker's name."""
+        return template.function_name("WorkerFunction", self.plan.stack)
+
+    @property
+    def jobs(self) -> str:
+        """Pattern of the ARNs of the jobs served."""
+        return f"arn:aws:sagemaker:{self.plan.region}:{self.plan.account}:job/*"

@@ -1,0 +1,125 @@
+"""What is checked: the stack's parameters, the job's settings, the size of a rollout."""
+
+from __future__ import annotations
+
+import shlex
+import statistics
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from devkit.checks.cost import Architecture, Job, Work
+from devkit.emulator import template
+from devkit.rehearsal.record import read_manifest, read_rollouts
+from rollout.settings import Settings, read_settings
+
+SAMCONFIG = template.TEMPLATE.parent / "samconfig.toml"
+# Stands in where no account is known; the checks that need the real one ask AWS.
+NO_ACCOUNT = "000000000000"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A stack and the job it is to serve.
+
+    Args:
+        stack: name of the stack.
+        parameters: of the template, all of them.
+        region: of the stack.
+        account: of the stack, :data:`NO_ACCOUNT` where it is not known.
+        job: the job's settings.
+        work: the size of one rollout.
+        longest: most turns that one rollout is known to take; 0 if not known.
+        measured: where the size of a rollout comes from.
+    """
+
+    stack: str
+    parameters: Mapping[str, str]
+    region: str
+    account: str
+    job: Job
+    work: Work
+    longest: int = 0
+    measured: str = "assumed"
+
+    def number(self, name: str) -> float:
+        """A numeric parameter."""
+        return float(self.parameters[name])
+
+    def settings(self) -> Settings:
+        """The functions' settings, read as they read them.
+
+        Raises:
+            ConfigurationError: naming the variable at fault.
+        """
+        place = {"account": self.account, "region": self.region, "stack": self.stack}
+        environ = template.environment(self.parameters, **place)
+        return read_settings({**environ, "AWS_REGION": self.region})
+
+    def deployed(self, stack: Mapping[str, Any], account: str) -> Plan:
+        """The same with the parameters, the name and the account of a deployed stack."""
+        known = {p["ParameterKey"]: p["ParameterValue"] for p in stack.get("Parameters", ())}
+        kept = {name: known.get(name, value) for name, value in self.parameters.items()}
+        work = replace(self.work, **stack_work(kept))
+        return replace(self, parameters=kept, account=account, work=work)
+
+
+def from_samconfig(profile: str) -> tuple[str, dict[str, str], str]:
+    """Name, parameters and region (or nothing) that a profile of samconfig.toml deploys with.
+
+    Raises:
+        ValueError: there is no such profile, or the template refuses one of its parameters.
+    """
+    profiles = tomllib.loads(SAMCONFIG.read_text())
+    if not isinstance(profiles.get(profile), dict):
+        names = [name for name, value in profiles.items() if isinstance(value, dict)]
+        raise ValueError(f"samconfig.toml has no profile {profile!r}; it has {', '.join(names)}")
+    commands = profiles[profile]
+
+    def setting(name: str) -> Any:
+        for command in ("deploy", "global"):
+            found = commands.get(command, {}).get("parameters", {})
+            if name in found:
+                return found[name]
+        return ""
+
+    given = setting("parameter_overrides")
+    words = shlex.split(given) if isinstance(given, str) else list(given)
+    pairs = [word.partition("=") for word in words]
+    parameters = template.parameters({name: value for name, _, value in pairs})
+    return setting("stack_name") or "rollout", parameters, setting("region")
+
+
+def stack_work(parameters: Mapping[str, str]) -> dict[str, Any]:
+    """What the parameters say of a rollout's cost."""
+    return {
+        "memory": int(parameters["MemorySize"]),
+        "architecture": cast("Architecture", parameters["Architecture"]),
+        "retention_days": float(parameters["RetentionDays"]),
+    }
+
+
+def rehearsed(run: Path, work: Work) -> tuple[Work, int]:
+    """The size of a rollout as a rehearsal measured it, and the most turns any took.
+
+    Raises:
+        ValueError: it is no rehearsal, or nothing in it was played.
+    """
+    read_manifest(run)
+    played = [rollout for rollout in read_rollouts(run) if rollout.turns]
+    if not played:
+        raise ValueError(f"{run} has no rollout with a turn; rehearse first")
+    waited = [sum(turn.seconds or 0.0 for turn in rollout.turns) for rollout in played]
+    alone = [max(0.0, r.seconds - wait) for r, wait in zip(played, waited, strict=True)]
+    replies = [len(str(turn.message)) for rollout in played for turn in rollout.turns]
+    size = replace(
+        work,
+        turns=statistics.fmean(len(rollout.turns) for rollout in played),
+        waiting=statistics.fmean(waited),
+        computing=statistics.fmean(alone),
+        reply_bytes=statistics.fmean(replies),
+        request_bytes=statistics.fmean(len(str(rollout.instance)) for rollout in played),
+    )
+    return size, max(len(rollout.turns) for rollout in played)

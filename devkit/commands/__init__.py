@@ -1,0 +1,1 @@
+"""The ``rollout`` command, one module for each of its commands."""

@@ -1,0 +1,241 @@
+"""``rollout rehearse``: play a dataset in groups as a trainer would, and keep what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from devkit.commands.review import conclude
+from devkit.emulator.faults import PRESETS
+from devkit.rehearsal.caller import Unreachable
+from devkit.rehearsal.plan import Plan, plan_of
+from devkit.rehearsal.play import play, tasks_of
+from devkit.rehearsal.playground import deployed, local
+from devkit.rehearsal.progress import Live
+from devkit.rehearsal.record import append_rollout, read_rollouts
+from devkit.rehearsal.resume import begin
+from devkit.rehearsal.survival import survival_of
+from devkit.rehearsal.target import Target
+from devkit.rehearsal.witness import witnessed
+from rollout.errors import AgentUnavailable
+
+# Seconds that rollouts in flight are waited for after Ctrl-C.
+_PATIENCE = 60.0
+_INTERRUPTED = 130
+_EPILOG = """\
+policies:
+  scripted              the agent's gold script in --skill of the rollouts, its poor one in the others
+  scripted:NAME         one script of the agent's module (gold, poor, ...)
+  http(s)://HOST/v1     an OpenAI-compatible server (vLLM, Ollama, llama.cpp); key in ROLLOUT_POLICY_KEY
+                        or OPENAI_API_KEY
+  bedrock:MODEL         Amazon Bedrock, with your AWS credentials
+  endpoint:NAME         a SageMaker endpoint, through the stack's own InvokeEndpoint path
+  probe:NAME            one probe; all of them: rollout probe
+
+doors:
+  inline   inside the request, within 25 s, as API Gateway allows; the default for scripts and probes
+  durable  accepted, then played as a durable execution within --rollout-timeout, as by a job; the
+           default for models, which may take longer than 25 s
+
+A run that was stopped goes on with the same command and --run DIR. Exit codes: 0 played, 1 not ready or
+not survived, 2 a wrong call, 130 stopped.
+"""
+
+
+def register(commands: Any) -> None:
+    """Add ``rehearse`` to the command line."""
+    parser = commands.add_parser(
+        "rehearse",
+        help="play a dataset in groups, as a trainer would, and say whether it will teach anything",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_dataset(parser)
+    parser.add_argument("--group-size", type=at_least(1), default=8, help="rollouts a row (8)")
+    parser.add_argument("--policy", default="scripted", help="see below (default scripted)")
+    parser.add_argument("--model", default="", help="model that an HTTP server is asked for")
+    parser.add_argument("--skill", type=float, default=0.75, help="gold's share of scripted (0.75)")
+    parser.add_argument("--temperature", type=float, default=1.0, help="of sampling (1.0)")
+    parser.add_argument("--top-p", type=float, default=1.0, help="of sampling (1.0)")
+    parser.add_argument(
+        "--max-tokens", type=at_least(1), default=4_096, help="sampling_max_tokens (4096)"
+    )
+    parser.add_argument("--run", type=Path, help="directory (default runs/AGENT-TIME)")
+    parser.add_argument("--door", choices=("inline", "durable"), help="see below")
+    parser.add_argument(
+        "--rollout-timeout", type=float, default=600, help="seconds of a rollout (600)"
+    )
+    parser.add_argument(
+        "--faults", default="", help=f"{', '.join(PRESETS)}, or a script (docs/rehearsal.md)"
+    )
+    parser.add_argument("--url", default="", help="play on a deployed stack: its output Url")
+    parser.add_argument("--region", default="", help="of --url, where its host does not tell")
+    parser.set_defaults(command=_rehearse)
+
+
+def add_dataset(parser: argparse.ArgumentParser) -> None:
+    """Add what says who is played with which rows."""
+    parser.add_argument("dataset", type=Path, help="JSON lines, as a job reads them")
+    parser.add_argument(
+        "--agent", default="environments.calculator:calculator", help="module:function"
+    )
+    parser.add_argument("--limit", type=at_least(1), default=0, help="only the first rows")
+    parser.add_argument(
+        "--sample", type=at_least(1), default=0, help="only so many, drawn by --seed"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of sample, scripts, faults (0)")
+    parser.add_argument("--concurrency", type=at_least(1, 64), default=16, help="in flight (16)")
+
+
+def at_least(low: int, high: int = 10**9) -> Any:
+    """An argument's type: a whole number from ``low`` to ``high``."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"must be from {low} to {high}, not {value}")
+        return value
+
+    return number
+
+
+def _rehearse(options: argparse.Namespace, console: Console) -> int:
+    try:
+        plan = plan_of(options)
+        begun, done = begin(plan.run, plan.manifest)
+    except (AgentUnavailable, OSError, ValueError) as error:
+        return refuse(console, error)
+    total = begun.rows * begun.group_size
+    console.print(
+        f"{begun.rows} rows x {begun.group_size} = {total} rollouts of {begun.agent} against "
+        f"{begun.policy}, {begun.door}; {len(done)} ended before. Run: {plan.run}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if plan.faults.says:
+        console.print(f"Faults: {plan.faults.says}.", highlight=False)
+    tasks = tasks_of(plan.rows, begun.group_size, name=begun.name, done=done)
+    raised: Counter[str] = Counter()
+    try:
+        with (
+            nullcontext() if begun.door == "url" else witnessed(begun.agent, raised),
+            _target(plan, options, console) as target,
+            stopping(console) as stop,
+            Live(console, total, len(done)) as live,
+        ):
+            for record in play(
+                target,
+                tasks,
+                concurrency=options.concurrency,
+                stop=stop,
+                patience=_PATIENCE,
+            ):
+                append_rollout(plan.run, record)
+                live.add(record)
+    except ValueError as error:
+        return refuse(console, error)
+    except Unreachable as error:
+        console.print(f"[red]Not reached:[/red] {error}", soft_wrap=True, highlight=False)
+        return _go_on(plan.run, console, 1)
+    except KeyboardInterrupt:
+        return _go_on(plan.run, console, _INTERRUPTED)
+    finally:
+        complain("The policy's server", plan.policy.complaints(), console)
+        complain("The agent raised", raised, console)
+    console.print(
+        f"{live.ended} rollouts in this process, {live.rate:.1f} a second", highlight=False
+    )
+    if live.ended + len(done) < total:
+        return _go_on(plan.run, console, _INTERRUPTED)
+    return finish(plan, console)
+
+
+def finish(plan: Plan, console: Console) -> int:
+    """Judge a finished run, write its report, and say whether it survived its faults; the exit code."""
+    code = conclude(plan.run, console)
+    if not plan.manifest.faults:
+        return code
+    survival = survival_of(read_rollouts(plan.run))
+    console.print(f"\nunder {plan.manifest.faults}:", markup=False, highlight=False)
+    for line in survival.lines():
+        console.print(line, markup=False, highlight=False)
+    return code if survival.clean else 1
+
+
+@contextmanager
+def _target(plan: Plan, options: argparse.Namespace, console: Console) -> Iterator[Target]:
+    with ExitStack() as opened:
+        if plan.manifest.door == "url":
+            made = deployed(
+                plan.manifest,
+                plan.policy,
+                plan.params,
+                durable=options.door == "durable",
+                region=options.region,
+                connections=options.concurrency,
+                console=console,
+            )
+        else:
+            scratch = opened.enter_context(tempfile.TemporaryDirectory())
+            made = local(
+                plan.manifest,
+                plan.policy,
+                plan.params,
+                faults=plan.faults,
+                scratch=Path(scratch),
+                connections=options.concurrency,
+            )
+        yield opened.enter_context(made)
+
+
+@contextmanager
+def stopping(console: Console) -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets; a second Ctrl-C ends at once."""
+    stop = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        console.print(
+            f"\nStopping: waiting up to {_PATIENCE:g} s for rollouts in flight (again: at once)"
+        )
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def refuse(console: Console, error: Exception) -> int:
+    """Say why a command cannot be carried out; exit code 2."""
+    said = error.detail if isinstance(error, AgentUnavailable) else str(error)
+    console.print("[red]Cannot play:[/red]", end=" ")
+    console.print(said, markup=False, highlight=False, soft_wrap=True)
+    return 2
+
+
+def _go_on(run: Path, console: Console, code: int) -> int:
+    console.print(
+        f"What has ended is kept. To go on: the same command with --run {run}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return code
+
+
+def complain(who: str, said: Mapping[str, int], console: Console) -> None:
+    """Say what went wrong most often, in its own words: a user finds it in no log."""
+    for words, count in sorted(said.items(), key=lambda item: -item[1])[:5]:
+        console.print(f"[yellow]{who}:[/yellow]", end=" ")
+        console.print(f"{count} x {words}", markup=False, highlight=False, soft_wrap=True)

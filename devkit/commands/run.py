@@ -1,0 +1,147 @@
+"""``rollout run``: start the stack on this machine, play sample problems, keep serving."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from devkit.commands.console import wait_for_signal
+from devkit.emulator.stack import JOB_ARN, LocalStack
+from devkit.places import dataset_of
+from devkit.policies.named import scripted
+from devkit.rehearsal.play import play_groups, read_rows, statistics_of
+from devkit.rehearsal.record import RolloutRecord
+from rollout.agent import load_agent
+from rollout.errors import AgentUnavailable
+
+
+def register(commands: Any) -> None:
+    """Add ``run`` to the command line."""
+    run = commands.add_parser("run", help="play sample problems through POST /rollout, then serve")
+    run.add_argument("--port", type=int, default=3000, help="port of the local API (default 3000)")
+    run.add_argument("--once", action="store_true", help="exit after the sample problems")
+    run.add_argument(
+        "--agent", default="environments.calculator:calculator", help="module:function"
+    )
+    run.add_argument("--data", type=Path, help="JSONL (default: the environment's)")
+    run.add_argument("--limit", type=int, default=12, help="rows to play (default 12)")
+    run.add_argument("--group-size", type=int, default=4, help="rollouts per row (default 4)")
+    run.add_argument("--durable", action="store_true", help="play as durable executions (async)")
+    run.add_argument("--state", type=Path, help="keep everything here; a run stopped goes on")
+    run.add_argument("--turn-seconds", type=float, default=0.0, help="time the policy takes")
+    run.add_argument("--skill", type=float, default=0.75, help="share of rollouts played right")
+    run.set_defaults(command=_run)
+
+
+def _run(options: argparse.Namespace, console: Console) -> int:
+    with tempfile.TemporaryDirectory() as scratch:
+        return _run_in(scratch, options, console)
+
+
+def _run_in(scratch: str, options: argparse.Namespace, console: Console) -> int:
+    try:
+        agent = load_agent(options.agent)
+        policy = scripted(agent.name, "", options.skill, turn=options.turn_seconds)
+    except AgentUnavailable as error:
+        console.print(f"[red]{error.title}:[/red] {error.detail}")
+        return 2
+    except ValueError as error:
+        console.print(f"[red]No script to play:[/red] {error}")
+        return 2
+    try:
+        rows = read_rows(options.data or dataset_of(options.agent), options.limit)
+    except (OSError, ValueError) as error:
+        console.print(f"[red]Cannot read the dataset:[/red] {error}")
+        return 2
+    try:
+        stack = LocalStack(
+            policy,
+            agent=options.agent,
+            port=options.port,
+            durable=Path(scratch) if options.durable else None,
+            state=options.state,
+        )
+    except OSError as error:
+        console.print(f"[red]Port {options.port} cannot be used[/red] ({error}); try PORT=3001.")
+        return 2
+    with stack:
+        played = _play(stack, rows, options, console)
+        _show(played, console)
+        if not options.once:
+            _serve(stack, rows[0], console)
+    return 1 if any(row.http_status != 200 or row.reward is None for row in played) else 0
+
+
+def _play(
+    stack: LocalStack, rows: list[dict[str, Any]], options: argparse.Namespace, console: Console
+) -> list[RolloutRecord]:
+    columns = (
+        TextColumn("rollouts"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    played: list[RolloutRecord] = []
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("", total=len(rows) * options.group_size)
+        durable = options.durable or options.state is not None
+        run = _run_name(options.state)
+        for row in play_groups(stack, rows, options.group_size, run=run, durable=durable):
+            played.append(row)
+            progress.advance(bar)
+    return sorted(played, key=lambda row: row.trajectory_id)
+
+
+def _run_name(state: Path | None) -> str:
+    """The run's name: the one begun in a state directory, or a new one."""
+    name = f"{int(time.time()):x}"
+    if state is None:
+        return name
+    file = state / "run"
+    if not file.exists():
+        file.write_text(name)
+    return file.read_text()
+
+
+def _show(played: list[RolloutRecord], console: Console) -> None:
+    table = Table("trajectory", "status", "turns", "reward", "seconds")
+    for row in played:
+        reward = "" if row.reward is None else f"{row.reward:.2f}"
+        status = row.status if row.http_status == 200 else str(row.http_status)
+        turns = str(row.turns_answered)
+        table.add_row(row.trajectory_id, status, turns, reward, f"{row.seconds:.3f}")
+    console.print(table)
+    for name, value in statistics_of(played).items():
+        text = f"{value:.3f}" if isinstance(value, float) else str(value)
+        console.print(f"{name.replace('_', ' '):>22}  {text}", highlight=False)
+
+
+def _serve(stack: LocalStack, instance: dict[str, Any], console: Console) -> None:
+    trajectory_id = f"try-{int(time.time())}"
+    body = json.dumps(stack.request(trajectory_id, instance))
+    path = Path(f"/tmp/{trajectory_id}.json")  # noqa: S108 - a sample body for the curl line below
+    path.write_text(body)
+    console.print(f"\nAPI         {stack.url}  (GET /health, POST /rollout)", highlight=False)
+    console.print(
+        f"Console     {stack.console_url}  (jobs, rewards, trajectories)", highlight=False
+    )
+    console.print(f"Job Runtime {stack.simulator.url}  (simulated; job {JOB_ARN})", highlight=False)
+    console.print(
+        f"Try:        curl -s {stack.url}/rollout -d @{path}", highlight=False, soft_wrap=True
+    )
+    if stack.service is not None:
+        url = stack.service.url
+        console.print(f"Lambda      {url}  (the functions job and sweep)", highlight=False)
+        call = f"curl -s {url}/2015-03-31/functions/job/invocations -d @EVENT.json"
+        console.print(f"As a job:   {call}", highlight=False, soft_wrap=True)
+    console.print("Ctrl-C stops.")
+    wait_for_signal()
+    path.unlink(missing_ok=True)

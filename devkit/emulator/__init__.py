@@ -1,0 +1,1 @@
+"""The stack on one machine, without AWS and without Docker."""

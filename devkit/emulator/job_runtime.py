@@ -1,0 +1,364 @@
+"""A Job Runtime simulator over real HTTP: strict about order and idempotency, remembers everything.
+
+It does what the service documents: an unknown trajectory is 404, a Sample after completion is
+refused, a reward before completion is 409, the same ClientToken with the same words gets the same
+answer and with other words 409. Every captured turn and every report is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from devkit.emulator.faults import Fault, FaultScript
+from devkit.emulator.server import Server
+from devkit.emulator.service_model import ServiceError, operations, read_input, shape_of, status_of
+from rollout.adapters.transport import chunks
+
+_CREDENTIAL = re.compile(
+    r"AWS4-HMAC-SHA256 Credential=[^/]+/\d{8}/[a-z0-9-]+/sagemaker/aws4_request, ?"
+    r"SignedHeaders=[^,]+, ?Signature=[0-9a-f]{64}"
+)
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """What a policy is asked.
+
+    Args:
+        instance: the problem that was handed out with the trajectory.
+        body: the chat-completions request.
+        turn: how many turns the trajectory holds already.
+    """
+
+    job_arn: str
+    trajectory_id: str
+    instance: dict[str, Any]
+    body: dict[str, Any]
+    turn: int
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The conversation so far."""
+        return self.body.get("messages", [])
+
+
+Policy = Callable[[SampleRequest], Any]
+
+
+@dataclass(frozen=True)
+class CapturedTurn:
+    """One prompt and reply that the platform stored.
+
+    Args:
+        at: epoch seconds.
+        seconds: how long the policy took.
+    """
+
+    request: dict[str, Any]
+    response: dict[str, Any]
+    headers: dict[str, str]
+    at: float
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class ReportCall:
+    """One CompleteRollout or UpdateReward as it arrived, and the status it was answered."""
+
+    operation: str
+    payload: Any
+    client_token: str | None
+    status: int
+    at: float
+
+
+@dataclass
+class Trajectory:
+    """All the simulator knows of one trajectory."""
+
+    job_arn: str
+    trajectory_id: str
+    instance: dict[str, Any]
+    state: Literal["open", "ready", "failed", "rewarded"] = "open"
+    turns: list[CapturedTurn] = field(default_factory=list[CapturedTurn])
+    rewards: list[float] | None = None
+    reports: list[ReportCall] = field(default_factory=list[ReportCall])
+    tokens: dict[str, tuple[str, Any]] = field(default_factory=dict[str, tuple[str, Any]])
+    calls: Counter[str] = field(default_factory=Counter[str])
+
+
+class Journal:
+    """Trajectories as JSON lines, the last line of each counting; written through at once.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, trajectory: Trajectory) -> None:
+        """Append a trajectory as it is now."""
+        document = {
+            **vars(trajectory),
+            "turns": [asdict(turn) for turn in trajectory.turns],
+            "reports": [asdict(report) for report in trajectory.reports],
+        }
+        with self._path.open("a") as file:
+            file.write(json.dumps(document) + "\n")
+
+    def read(self) -> dict[tuple[str, str], Trajectory]:
+        """The trajectories of earlier processes; a line cut short by a crash is passed over."""
+        found: dict[tuple[str, str], Trajectory] = {}
+        for line in self._path.read_text().splitlines() if self._path.exists() else []:
+            try:
+                known = json.loads(line)
+            except ValueError:
+                continue
+            trajectory = Trajectory(**known)
+            trajectory.turns = [CapturedTurn(**turn) for turn in known["turns"]]
+            trajectory.reports = [ReportCall(**report) for report in known["reports"]]
+            trajectory.tokens = {k: (v[0], v[1]) for k, v in known["tokens"].items()}
+            trajectory.calls = Counter(known["calls"])
+            found[trajectory.job_arn, trajectory.trajectory_id] = trajectory
+        return found
+
+
+class _Dropped(Exception):
+    """The connection is to be closed without an answer."""
+
+
+class _Drop(Response):
+    """No answer: the connection is reset.
+
+    A response, not an exception: Starlette answers 500 to an exception before it lets it pass, and a
+    client that is quick reads that before the reset.
+    """
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        del send
+        scope["state"]["transport"].abort()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+class JobRuntimeSimulator:
+    """The Job Runtime on a laptop.
+
+    Args:
+        policy: answers each Sample with a chat completion or an assistant message; may be async.
+        faults: what goes wrong on purpose.
+        port: 0 picks a free one.
+        journal: file that what happens is written to, and read from after a restart.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        faults: FaultScript | None = None,
+        port: int = 0,
+        journal: Path | None = None,
+    ) -> None:
+        self.policy = policy
+        self._journal = Journal(journal) if journal else None
+        self.faults = faults or FaultScript()
+        self._trajectories: dict[tuple[str, str], Trajectory] = {}
+        routes = [Route(path, self._answer, methods=[method]) for method, path in operations()]
+        self.app = Starlette(routes=routes)
+        self.server = Server(self.app, port)
+        self.url = self.server.url
+        if self._journal:
+            self._trajectories = self._journal.read()
+
+    def __enter__(self) -> Self:
+        self.server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.stop()
+
+    def hand_out(self, job_arn: str, trajectory_id: str, instance: dict[str, Any]) -> Trajectory:
+        """Make a trajectory known, as the trainer does before it asks for a rollout.
+
+        After a restart, what the journal knows of it stays.
+        """
+        known = self._trajectories.get((job_arn, trajectory_id))
+        if self._journal and known:
+            return known
+        trajectory = Trajectory(job_arn, trajectory_id, instance)
+        self._trajectories[job_arn, trajectory_id] = trajectory
+        self._note(trajectory)
+        return trajectory
+
+    def trajectory(self, job_arn: str, trajectory_id: str) -> Trajectory:
+        """A trajectory that was handed out; KeyError if it was not."""
+        return self._trajectories[job_arn, trajectory_id]
+
+    def forget(self, job_arn: str, trajectory_id: str) -> None:
+        """Let go of a trajectory that was reported; it is unknown from here on."""
+        self._trajectories.pop((job_arn, trajectory_id), None)
+
+    def known(self) -> set[tuple[str, str]]:
+        """Job ARN and id of every trajectory that was handed out."""
+        return set(self._trajectories)
+
+    def _note(self, trajectory: Trajectory) -> None:
+        if self._journal:
+            self._journal.write(trajectory)
+
+    # --- serving --------------------------------------------------------------------------------
+
+    async def _answer(self, request: Request) -> Response:
+        operation = operations()[request.method, request.url.path]
+        try:
+            if not _CREDENTIAL.fullmatch(request.headers.get("authorization", "")):
+                raise ServiceError(
+                    "AccessDeniedException", "The request is not signed for sagemaker."
+                )
+            values = read_input(operation, request.headers, await request.body())
+            trajectory = self._trajectories.get((values["JobArn"], values["TrajectoryId"]))
+            if trajectory is None:
+                raise ServiceError("ResourceNotFoundException", "There is no such trajectory.")
+            trajectory.calls[operation.name] += 1
+            nth = trajectory.calls[operation.name]
+            struck = self.faults.strike(operation.name, nth, trajectory.trajectory_id)
+            await _before(struck)
+            if operation.name.startswith("Sample"):
+                response = await self._sample(trajectory, values, request, operation.name)
+            else:
+                response = self._report(trajectory, operation.name, values)
+            if any(fault.kind == "drop-after" for fault in struck):
+                raise _Dropped
+            return response
+        except ServiceError as error:
+            return _error(error)
+        except _Dropped:
+            return _Drop()
+
+    async def _sample(
+        self, trajectory: Trajectory, values: dict[str, Any], request: Request, operation: str
+    ) -> Response:
+        if trajectory.state != "open":
+            raise ServiceError("ValidationException", f"The trajectory is {trajectory.state}.")
+        try:
+            body = json.loads(values["Body"])
+        except ValueError:
+            raise ServiceError("ValidationException", "The body is not JSON.") from None
+        asked = SampleRequest(
+            trajectory.job_arn,
+            trajectory.trajectory_id,
+            trajectory.instance,
+            body,
+            len(trajectory.turns),
+        )
+        began = time.monotonic()
+        if inspect.iscoroutinefunction(self.policy):
+            said = await self.policy(asked)
+        else:
+            said = await run_in_threadpool(self.policy, asked)
+        took = time.monotonic() - began
+        completion = said if "choices" in said else complete(asked, said)
+        if trajectory.state != "open":  # sealed while the model was thinking
+            raise ServiceError("ValidationException", f"The trajectory is {trajectory.state}.")
+        trajectory.turns.append(
+            CapturedTurn(body, completion, dict(request.headers), time.time(), took)
+        )
+        self._note(trajectory)
+        if operation == "Sample":
+            return JSONResponse(completion)
+        return Response(chunks(completion), media_type="text/event-stream")
+
+    def _report(self, trajectory: Trajectory, operation: str, values: dict[str, Any]) -> Response:
+        payload = values.get("Status", "ready") if "Rewards" not in values else values["Rewards"]
+        token = values.get("ClientToken")
+        status = 200
+        try:
+            self._apply(trajectory, operation, payload, token)
+        except ServiceError as error:
+            status = status_of(error.shape)
+            raise
+        finally:
+            call = ReportCall(operation, payload, token, status, time.time())
+            trajectory.reports.append(call)
+            self._note(trajectory)
+        return JSONResponse({})
+
+    def _apply(
+        self, trajectory: Trajectory, operation: str, payload: Any, token: str | None
+    ) -> None:
+        if token in trajectory.tokens:
+            if trajectory.tokens[token] != (operation, payload):
+                raise ServiceError("ConflictException", "The ClientToken was used for other words.")
+            return
+        if operation == "CompleteRollout":
+            if trajectory.state != "open":
+                raise ServiceError("ConflictException", f"The trajectory is {trajectory.state}.")
+            trajectory.state = payload or "ready"
+        else:
+            if trajectory.state != "ready":
+                raise ServiceError("ConflictException", f"The trajectory is {trajectory.state}.")
+            if not payload:
+                raise ServiceError("ValidationException", "Rewards is empty.")
+            trajectory.state, trajectory.rewards = "rewarded", payload
+        if token:
+            trajectory.tokens[token] = (operation, payload)
+
+
+def complete(asked: SampleRequest, message: dict[str, Any]) -> dict[str, Any]:
+    """An assistant message as a whole chat completion; tokens are counted as four characters each."""
+    prompt = len(json.dumps(asked.messages)) // 4
+    generated = max(1, len(json.dumps(message)) // 4)
+    return {
+        "id": f"chatcmpl-{asked.trajectory_id}-{asked.turn}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": asked.body.get("model", "simulated"),
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", **message},
+                "finish_reason": "tool_calls" if message.get("tool_calls") else "stop",
+            }
+        ],
+        "usage": {
+            "prompt_tokens": prompt,
+            "completion_tokens": generated,
+            "total_tokens": prompt + generated,
+        },
+    }
+
+
+async def _before(struck: list[Fault]) -> None:
+    for fault in struck:
+        if fault.kind == "delay":
+            await asyncio.sleep(fault.value)
+        elif fault.kind == "drop-before":
+            raise _Dropped
+        elif fault.kind == "status":
+            retry_after = 0 if int(fault.value) in (429, 503) else None
+            if int(fault.value) == 503:  # not in the model; what a load balancer answers
+                raise ServiceError("503", "Service Unavailable", retry_after)
+            raise ServiceError(shape_of(int(fault.value)), "A fault of the script.", retry_after)
+
+
+def _error(error: ServiceError) -> Response:
+    status = 503 if error.shape == "503" else status_of(error.shape)
+    headers = {"x-amzn-ErrorType": error.shape}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    return JSONResponse({"Message": error.message}, status, headers)

@@ -1,0 +1,12 @@
+"""What a fork server imports, so that a worker forked from it begins with everything loaded."""
+
+from __future__ import annotations
+
+import boto3
+
+import devkit.emulator.process_killer  # noqa: F401
+
+# Loads the service models into the session's cache.
+for _service in ("lambda", "dynamodb", "s3", "sagemakerjobruntime"):
+    _keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}  # nosec B105 - nothing is asked
+    boto3.client(_service, "us-west-2", **_keys)

@@ -1,0 +1,280 @@
+"""The whole stack on a laptop: simulator, DynamoDB and S3 (moto), environment, gateway, console."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import boto3
+from moto.moto_api import recorder
+
+from devkit.emulator.faults import FaultScript
+from devkit.emulator.gateway import HANDLERS, Gateway, Handler, environment_of
+from devkit.emulator.job_runtime import JobRuntimeSimulator, Policy
+from devkit.emulator.lambda_service import WORKER, EventBus, InProcess, Invoke, LambdaService
+from devkit.emulator.moto_server import Aws, let_go
+from devkit.emulator.server import Server
+from devkit.emulator.template import table_properties
+
+ACCOUNT = "123456789012"
+REGION = "us-west-2"
+JOB_ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:job/AgentRFT/local"
+
+_PARAMS = {"temperature": 1.0, "max_tokens": 1024, "top_p": 1.0}
+
+
+class State:
+    """What a stack keeps on disk: the port and journal of its simulator, moto's recording.
+
+    Args:
+        directory: made if it is missing.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._port_file = directory / "simulator-port"
+        self.durable = directory / "durable"
+        self.journal = directory / "trajectories.jsonl"
+        self._recording = directory / "aws-requests.jsonl"
+        # Accepted rollouts name the simulator's endpoint: it must come back where it was.
+        self.port = int(self._port_file.read_text()) if self._port_file.exists() else 0
+
+    def remember(self, port: int) -> None:
+        """Keep the simulator's port for the next process."""
+        self._port_file.write_text(str(port))
+
+    def restore(self, aws_url: str) -> bool:
+        """Replay what an earlier process asked of moto, then record; False if there was none."""
+        recorder._location = str(self._recording)  # noqa: SLF001 - read from the environment at import
+        known = self._recording.exists()
+        if known:
+            recorder.replay_recording(target_host=aws_url)
+        recorder.start_recording()
+        return known
+
+    def close(self) -> None:
+        """Stop recording."""
+        recorder.stop_recording()
+
+
+class LocalStack:
+    """Starts everything, points the environment at it, and stops it again.
+
+    Args:
+        policy: what the simulated trainer's model says.
+        agent: ``module:function``.
+        faults: what goes wrong in the Job Runtime.
+        port: of the local gateway; 0 picks a free one.
+        console_port: of the console; 0 picks a free one.
+        durable: directory of the durable runner's store; None for a stack without the worker.
+        state: directory that everything is kept in, so that a stack on the same directory goes on
+            where this one stopped, however it stopped. Implies ``durable``.
+        invoke: runs the worker's invocations; in this process if not given.
+        backoff: seconds until a failed invocation of the worker is tried again.
+        environ: further settings, as the template's parameters would set them.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        agent: str = "environments.calculator:calculator",
+        faults: FaultScript | None = None,
+        port: int = 0,
+        console_port: int = 0,
+        durable: Path | None = None,
+        state: Path | None = None,
+        invoke: Invoke | None = None,
+        backoff: int = 5,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._state = State(state) if state else None
+        if self._state:
+            durable = self._state.durable
+            kept = {"port": self._state.port, "journal": self._state.journal}
+            self.simulator = JobRuntimeSimulator(policy, faults, **kept)
+            self._state.remember(self.simulator.server.port)
+        else:
+            self.simulator = JobRuntimeSimulator(policy, faults)
+        self._aws = Aws()
+        # moto keeps one state for the whole process; a stack of its own has names of its own.
+        self.table = f"rollouts-{uuid.uuid4().hex[:12]}"
+        self.bucket = f"trajectories-{uuid.uuid4().hex[:12]}"
+        self._agent = agent
+        self._port = port
+        self._console_port = console_port
+        self._more = dict(environ or {})
+        self.service: LambdaService | None = None
+        if durable is not None:
+            run = invoke or InProcess(environment_of(HANDLERS / "worker.py"))
+            self.service = LambdaService(
+                run,
+                durable,
+                backoff=backoff,
+                functions={
+                    door: InProcess(environment_of(HANDLERS / f"{door}.py"), 300, door)
+                    for door in ("job", "sweep")
+                },
+            )
+        self._before: dict[str, str] = {}
+        self._open = ExitStack()
+        self.url = ""
+        self.console_url = ""
+        self.aws_url = ""
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._open.close()  # half a stack must not leave its environment behind
+            raise
+        return self
+
+    def _start(self) -> None:
+        # Not at import: a worker that imports this module has not the console's folder on its path.
+        from devkit.commands.console import console_server
+
+        self._open.enter_context(self.simulator)
+        self.aws_url = self._open.enter_context(self._aws).url
+        self._before = dict(os.environ)
+        os.environ.update(self.environ())
+        self._open.callback(self._restore)
+        _forget()
+        _as_who(os.environ["AWS_ACCESS_KEY_ID"])
+        if self._state:
+            self.table, self.bucket = "rollouts", "trajectories"
+            os.environ.update(self.environ())
+        if not (self._state and self._state.restore(self.aws_url)):
+            self._create()
+        if self.service is not None:
+            self._open.enter_context(self.service)
+            bus = EventBus(self.service, _handler("closer"), _handler("sweep"))
+            self._open.enter_context(bus)
+        server = Server(Gateway(environment_of(HANDLERS / "api.py")), self._port)
+        self._open.enter_context(server)
+        self.url = server.url
+        self.console_url = self._open.enter_context(console_server(port=self._console_port)).url
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+        if self._state:
+            self._state.close()
+
+    def environ(self) -> dict[str, str]:
+        """The environment a function of the stack runs in."""
+        return {
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",  # nosec B105 - the simulator takes any
+            "AWS_ENDPOINT_URL_DYNAMODB": self.aws_url,
+            "AWS_ENDPOINT_URL_S3": self.aws_url,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "POWERTOOLS_LOG_LEVEL": "CRITICAL",
+            "POWERTOOLS_METRICS_DISABLED": "true",
+            "ROLLOUT_AGENT": self._agent,
+            "ROLLOUT_TABLE": self.table,
+            "ROLLOUT_BUCKET": self.bucket,
+            "ROLLOUT_ACCOUNT_ID": ACCOUNT,
+            "ROLLOUT_ALLOWED_ENDPOINTS": self.simulator.url,
+            **self._durable_environ(),
+            **self._more,
+        }
+
+    def _durable_environ(self) -> dict[str, str]:
+        if self.service is None:
+            return {}
+        return {"AWS_ENDPOINT_URL_LAMBDA": self.service.url, "ROLLOUT_WORKER": WORKER}
+
+    def request(
+        self,
+        trajectory_id: str,
+        instance: dict[str, Any],
+        params: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Hand out a problem and return the body of ``POST /rollout`` for it.
+
+        Args:
+            params: ``inference_params`` of the request.
+        """
+        self.simulator.hand_out(JOB_ARN, trajectory_id, instance)
+        return {
+            "instance": instance,
+            "metadata": {
+                "job_arn": JOB_ARN,
+                "trajectory_id": trajectory_id,
+                "endpoint": self.simulator.url,
+                "region": REGION,
+            },
+            "inference_params": dict(params or _PARAMS),
+        }
+
+    def stored(self, job_arn: str, trajectory_id: str) -> dict[str, Any] | None:
+        """The trajectory as the stack's own records keep it; None where they keep none."""
+        from rollout.aws import clients
+        from rollout.errors import NotFound
+        from rollout.settings import settings
+        from rollout.storage.records import Records
+
+        try:
+            row = Records(settings()).get(job_arn, trajectory_id).row
+        except NotFound:
+            return None
+        if "content" not in row:
+            return None
+        s3 = clients.client("s3", settings().region, read_timeout=20, attempts=4)
+        kept = s3.get_object(Bucket=self.bucket, Key=row["content"])["Body"].read()
+        return json.loads(gzip.decompress(kept))
+
+    def forget(self, job_arn: str, trajectory_id: str) -> None:
+        """Let go of a rollout that has ended, so that memory does not grow with their number."""
+        self.simulator.forget(job_arn, trajectory_id)
+        region = os.environ["AWS_REGION"]
+        let_go(region, self.table, job_arn, trajectory_id, self.bucket)
+
+    def _create(self) -> None:
+        from rollout.aws import clients
+
+        region = os.environ["AWS_REGION"]
+        dynamodb = clients.client("dynamodb", region)
+        dynamodb.create_table(TableName=self.table, **table_properties())
+        # us-east-1 is the one region that may not be named as a bucket's place.
+        place = {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        where = {} if region == "us-east-1" else place
+        clients.client("s3", region).create_bucket(Bucket=self.bucket, **where)
+
+    def _restore(self) -> None:
+        os.environ.clear()
+        os.environ.update(self._before)
+        _forget()
+
+
+def _handler(door: str) -> Handler:
+    return environment_of(HANDLERS / f"{door}.py")()
+
+
+def _as_who(key: str) -> None:
+    """Drop boto3's session if it has the credentials of a stack before; a session is slow to warm."""
+    session: Any = boto3.DEFAULT_SESSION
+    known = session and session.get_credentials()
+    if session is not None and (known is None or known.access_key != key):
+        boto3.setup_default_session()
+
+
+def _forget() -> None:
+    """Settings and clients are kept for a process's life; another stack is another life."""
+    from aws_durable_execution_sdk_python.lambda_service import LambdaClient
+
+    from rollout import settings
+    from rollout.aws import clients
+
+    LambdaClient._cached_boto_client = None  # noqa: SLF001 - pyright: ignore[reportPrivateUsage]
+
+    settings.settings.cache_clear()
+    clients.forget()

@@ -1,0 +1,120 @@
+"""Reads the stack's own template, so that the laptop's table and bucket are the deployed ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "template.yaml"
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads CloudFormation's short tags (!Ref, !Sub …) as one-key mappings."""
+
+
+def _tag(loader: Any, suffix: str, node: Any) -> dict[str, Any]:
+    if isinstance(node, yaml.ScalarNode):
+        value: Any = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_mapping(node, deep=True)
+    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
+
+
+_Loader.add_multi_constructor("!", _tag)
+
+
+@lru_cache(maxsize=1)
+def load_template() -> dict[str, Any]:
+    """The template as plain data, to be read only: it is parsed once, which takes a while."""
+    return yaml.load(TEMPLATE.read_text(), Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
+
+
+def table_properties() -> dict[str, Any]:
+    """What ``create_table`` takes, from the resource RolloutTable."""
+    properties = load_template()["Resources"]["RolloutTable"]["Properties"]
+    names = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+    return {name: properties[name] for name in names}
+
+
+def parameters(overrides: Mapping[str, str]) -> dict[str, str]:
+    """Every parameter of the template with its default, or what ``overrides`` says instead.
+
+    Raises:
+        ValueError: naming a parameter that does not exist, or whose value the template refuses.
+    """
+    declared = load_template()["Parameters"]
+    unknown = sorted(set(overrides) - set(declared))
+    if unknown:
+        raise ValueError(f"the template has no parameter {', '.join(unknown)}")
+    values = {name: str(one["Default"]) for name, one in declared.items()} | dict(overrides)
+    for name, one in declared.items():
+        if (why := _refused(values[name], one)) is not None:
+            raise ValueError(f"{name}={values[name]!r}: {why}")
+    return values
+
+
+def environment(
+    values: Mapping[str, str], *, account: str, region: str, stack: str
+) -> dict[str, str]:
+    """The environment variables of the functions, for parameters as :func:`parameters` gives them."""
+    template = load_template()
+    scope = {
+        **values,
+        "AWS::AccountId": account,
+        "AWS::Region": region,
+        "AWS::StackName": stack,
+        "AWS::Partition": "aws",
+        "RolloutTable": f"{stack}-table",
+        "TrajectoryBucket": f"{stack}-bucket",
+    }
+    variables = template["Globals"]["Function"]["Environment"]["Variables"]
+    return {name: str(_resolve(value, scope, template)) for name, value in variables.items()}
+
+
+def function_name(function: str, stack: str) -> str:
+    """The name a function of the template has in a stack."""
+    declared = load_template()["Resources"][function]["Properties"]["FunctionName"]
+    return str(_resolve(declared, {"AWS::StackName": stack}, {}))
+
+
+def _refused(value: str, declared: Mapping[str, Any]) -> str | None:
+    allowed = [str(choice) for choice in declared.get("AllowedValues", ())]
+    if allowed and value not in allowed:
+        return f"use one of {', '.join(allowed)}"
+    if "AllowedPattern" in declared and not re.fullmatch(declared["AllowedPattern"], value):
+        return f"it must match {declared['AllowedPattern']}"
+    if declared["Type"] == "Number":
+        try:
+            number = float(value)
+        except ValueError:
+            return "it must be a number"
+        low, high = declared.get("MinValue", number), declared.get("MaxValue", number)
+        if not low <= number <= high:
+            return f"it must be {low} to {high}"
+    return None
+
+
+def _resolve(value: Any, scope: Mapping[str, str], template: Mapping[str, Any]) -> Any:
+    """The intrinsic functions that the template's variables use."""
+    if not isinstance(value, dict):
+        return value
+    ((function, argument),) = value.items()
+    if function == "Ref":
+        return scope[argument]
+    if function == "Fn::Sub":
+        return re.sub(r"\$\{([^}]+)\}", lambda match: scope[match[1]], argument)
+    if function == "Fn::If":
+        name, yes, no = argument
+        chosen = yes if _resolve(template["Conditions"][name], scope, template) else no
+        return _resolve(chosen, scope, template)
+    if function == "Fn::Equals":
+        left, right = (_resolve(side, scope, template) for side in argument)
+        return str(left) == str(right)
+    raise ValueError(f"the template uses {function} where only Ref, Sub, If and Equals are read")

@@ -1,0 +1,1 @@
+"""What a rehearsal plays against: servers, scripts, and probes that know nothing."""

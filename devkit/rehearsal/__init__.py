@@ -1,0 +1,1 @@
+"""Rehearsal: a dataset is played in groups, as a trainer would."""

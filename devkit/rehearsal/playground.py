@@ -1,0 +1,117 @@
+"""Opens what a rehearsal plays on: a local stack with its policy and faults, or a deployed one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from devkit.emulator.faults import Preset, parse_faults
+from devkit.emulator.process_killer import AtRandom, forked
+from devkit.emulator.stack import REGION, LocalStack
+from devkit.policies.named import Chosen
+from devkit.rehearsal.caller import Door
+from devkit.rehearsal.deployed import signer_for
+from devkit.rehearsal.record import Manifest
+from devkit.rehearsal.target import Evaluation, LocalJob, Target
+
+# What an inline rollout may take: the template's default, below API Gateway's 29 s.
+_INLINE = 25.0
+# Seconds after a rollout's own time limit until it is given up: grading, report, closer.
+_GRACE = 120.0
+
+
+@contextmanager
+def local(
+    manifest: Manifest,
+    policy: Chosen,
+    params: Mapping[str, Any],
+    *,
+    faults: Preset,
+    scratch: Path,
+    connections: int,
+) -> Iterator[Target]:
+    """A stack on this machine, for as long as the block lasts.
+
+    Args:
+        scratch: directory of the durable runner's store.
+        connections: rollouts in flight at most.
+    """
+    durable = manifest.door == "durable"
+    stacks: list[LocalStack] = []
+    graves = scratch / "graves"
+    plan = AtRandom(faults.kill, manifest.seed)
+
+    def environ() -> dict[str, str]:
+        return stacks[0].environ()
+
+    invoke = forked(graves, environ, plan) if faults.kill else None
+    stack = LocalStack(
+        policy.sample,
+        agent=manifest.agent,
+        faults=parse_faults(faults.script, manifest.seed),
+        durable=scratch / "durable" if durable else None,
+        invoke=invoke,
+        backoff=1 if faults.kill else 5,
+        environ={**_limits(manifest.rollout_timeout), **policy.environ},
+    )
+    stacks.append(stack)
+    with stack:
+        patience = manifest.rollout_timeout + _GRACE
+        door = Door(stack.url, durable=durable, patience=patience, connections=connections)
+        try:
+            if policy.model_endpoint:
+                region = policy.environ.get("AWS_REGION", REGION)
+                yield Evaluation(
+                    door,
+                    policy.model_endpoint,
+                    region,
+                    params=params,
+                    model=policy.model,
+                    stack=stack,
+                )
+            else:
+                yield LocalJob(stack, door, params)
+        finally:
+            door.close()
+            policy.close()
+
+
+@contextmanager
+def deployed(
+    manifest: Manifest,
+    policy: Chosen,
+    params: Mapping[str, Any],
+    *,
+    durable: bool,
+    region: str,
+    connections: int,
+    console: Console,
+) -> Iterator[Target]:
+    """A deployed stack, once it has said that it is well."""
+    region, signer = signer_for(manifest.url, region)
+    patience = manifest.rollout_timeout + _GRACE
+    door = Door(
+        manifest.url, durable=durable, patience=patience, auth=signer, connections=connections
+    )
+    try:
+        door.check_health()
+        console.print(f"{manifest.url} is healthy", highlight=False, soft_wrap=True)
+        yield Evaluation(door, policy.model_endpoint, region, params=params, model=policy.model)
+    finally:
+        door.close()
+
+
+def _limits(rollout_timeout: float) -> dict[str, str]:
+    """The time limits of a stack whose job has this ``rollout_timeout``, seconds."""
+    inline = min(_INLINE, rollout_timeout)
+    return {
+        "ROLLOUT_INLINE_BUDGET": f"{inline:g}",
+        "ROLLOUT_REPORT_MARGIN": f"{min(4.0, inline / 4):g}",
+        "ROLLOUT_JOB_TIMEOUT": f"{rollout_timeout:g}",
+        "ROLLOUT_JOB_MARGIN": f"{min(30.0, rollout_timeout / 4):g}",
+        "ROLLOUT_SAMPLE_TIMEOUT": f"{min(300.0, rollout_timeout):g}",
+    }

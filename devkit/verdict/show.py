@@ -1,0 +1,144 @@
+"""A verdict as a person reads it: the word first, then why, then the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+from devkit.verdict.model import Estimate, Numbers, Spread, Verdict
+
+_COLOUR = {"ready": "green", "doubtful": "yellow", "not ready": "red", "note": "cyan"}
+
+
+def show(verdict: Verdict, console: Console) -> None:
+    """Print a verdict."""
+    colour = _COLOUR[verdict.level]
+    console.print(
+        f"\n[bold {colour}]{verdict.level.upper()}[/]  {escape(verdict.agent)} with "
+        f"{escape(verdict.policy)}, {verdict.numbers.rollouts} rollouts in "
+        f"{verdict.numbers.groups} groups",
+        highlight=False,
+    )
+    if not verdict.findings:
+        console.print("Nothing was found that speaks against training with it.")
+    for finding in verdict.findings:
+        mark = _COLOUR[finding.severity]
+        console.print(
+            f"\n[{mark}]{finding.severity}[/] [bold]{escape(finding.code)}[/]", highlight=False
+        )
+        text = f"{escape(finding.says)}\n[dim]{escape(finding.do)}[/]"
+        console.print(Padding(text, (0, 0, 0, 2)), highlight=False)
+    if verdict.numbers.rollouts:
+        console.print()
+        console.print(_table("measured", figures(verdict.numbers)))
+        console.print()
+        console.print(_table("a training step", load_lines(verdict)))
+
+
+def _table(title: str, lines: Iterator[tuple[str, str]]) -> Table:
+    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column()
+    for name, text in lines:
+        table.add_row(name, text)
+    return table
+
+
+def figures(n: Numbers) -> Iterator[tuple[str, str]]:
+    """The numbers as lines of a name and a text, for people."""
+    yield "reward", f"{estimate(n.reward)}, {_range(n.reward_lowest, n.reward_highest)}"
+    if n.reward_deviation is not None:
+        within = n.reward_deviation_within_groups
+        yield (
+            "reward deviation",
+            f"{n.reward_deviation:.3g}"
+            + ("" if within is None else f", within a group {within:.3g}"),
+        )
+    yield (
+        "groups without spread",
+        f"{estimate(n.groups_without_spread, share=True)} of {n.groups_compared}",
+    )
+    for passes in n.passes:
+        yield (
+            f"pass@{passes.k}, pass^{passes.k}",
+            f"{estimate(passes.pass_at_k, share=True)}, {estimate(passes.pass_hat_k, share=True)}",
+        )
+    yield "passed means", f"a reward of {n.pass_mark:g} or more"
+    yield "turns", spread(n.turns)
+    yield "completion tokens", spread(n.completion_tokens)
+    yield "prompt tokens", spread(n.prompt_tokens)
+    yield "seconds", f"{spread(n.seconds)}; the job allows {n.rollout_timeout:g}"
+    yield "seconds a turn", spread(n.turn_seconds)
+    yield "failed", share(n.failed, n.rollouts)
+    yield "without a sample", share(n.unsampled, n.rollouts)
+    yield "cut off by max_tokens", share(n.truncated, n.rollouts)
+    yield "tool calls as text", share(n.text_tool_calls, n.rollouts)
+    yield "tool errors", share(n.tool_errors, n.tool_calls, of="calls")
+    if n.unrewarded is not None:
+        yield "reward not taken", share(n.unrewarded, n.rollouts)
+
+
+def load_lines(verdict: Verdict) -> Iterator[tuple[str, str]]:
+    """What a training step needs, as lines of a name and a text."""
+    load = verdict.load
+    yield "rollouts", f"{load.batch_size} x {load.group_size} = {load.rollouts_per_step:,}"
+    yield "at once", f"{load.in_flight}, at most {load.concurrency} of each job (jobs: {load.jobs})"
+    if load.step_seconds_at_least is not None and load.step_seconds_at_most is not None:
+        yield (
+            "duration",
+            f"{duration(load.step_seconds_at_least)} to {duration(load.step_seconds_at_most)}",
+        )
+    if load.completion_tokens_per_step is not None and load.prompt_tokens_per_step is not None:
+        yield (
+            "tokens",
+            f"{load.completion_tokens_per_step:,.0f} sampled, {load.prompt_tokens_per_step:,.0f} read",
+        )
+    if load.completion_tokens_per_second is not None:
+        yield "tokens a second", f"{load.completion_tokens_per_second:,.0f} sampled"
+    yield "door", load.door
+    yield "parameters", " ".join(f"{name}={value}" for name, value in load.parameters.items())
+
+
+def estimate(value: Estimate, *, share: bool = False) -> str:
+    """An estimate with its interval."""
+    if value.value is None or value.low is None or value.high is None:
+        return "not measured"
+    if share:
+        return f"{value.value:.1%} ({value.low:.1%} to {value.high:.1%})"
+    return f"{value.value:.3g} ({value.low:.3g} to {value.high:.3g})"
+
+
+def spread(value: Spread | None) -> str:
+    """Mean, median, p95 and the most."""
+    if value is None:
+        return "not measured"
+    return (
+        f"mean {_number(value.mean)}, median {_number(value.median)}, "
+        f"p95 {_number(value.p95)}, most {_number(value.max)}"
+    )
+
+
+def share(part: int, whole: int, of: str = "") -> str:
+    """A count and its share."""
+    if not whole:
+        return "0"
+    return f"{part:,} of {whole:,} {of}".rstrip() + f" ({part / whole:.1%})"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that fits."""
+    if seconds < 120:
+        return f"{_number(seconds)} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _range(low: float | None, high: float | None) -> str:
+    return "none" if low is None or high is None else f"from {low:.3g} to {high:.3g}"

@@ -1,0 +1,1 @@
+"""Your environments, one folder each: agent, problems, reward and proof."""

@@ -1,0 +1,162 @@
+"""Grade-school word problems with a calculator, in GSM8K's format.
+
+An instance has ``question`` and ``answer``; the answer ends in ``#### number`` as GSM8K publishes it
+(Cobbe et al., 2021), or is the number itself. The reward is 1.0 for the right number, else 0.0.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+from rollout import Episode, Outcome, agent
+from rollout.errors import AgentError, DeadlineError
+from rollout.testing import calls, check_order
+
+SYSTEM = (
+    "Solve the problem step by step. Use the evaluate tool for every calculation. "
+    "End your last message with a line '#### ' followed by the number alone."
+)
+
+_LONGEST = 200
+# Digits of a number; what is longer answers no problem, and Python refuses to read 4,300 of them.
+_LONGEST_NUMBER = 1_000
+# What else Python would read is none, and its parser writes warnings about it to the log.
+_ARITHMETIC = re.compile(r"[0-9.eE_+\-*/%()\s]*")
+_NUMBER = re.compile(r"-?\$?\d[\d,]*(?:\.\d+)?|-?\.\d+")
+
+
+def _divide(left: Fraction, right: Fraction) -> Fraction:
+    return left / right
+
+
+def _floor_divide(left: Fraction, right: Fraction) -> Fraction:
+    return Fraction(left // right)
+
+
+_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: _divide,
+    ast.FloorDiv: _floor_divide,
+    ast.Mod: operator.mod,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+}
+
+
+@agent
+def calculator(episode: Episode) -> Outcome:
+    """Answer a word problem with a calculator tool; 1.0 if the number is right."""
+    if not isinstance(episode.instance.get("question"), str):
+        raise AgentError(
+            "The instance has no 'question' text; GSM8K rows have question and answer."
+        )
+    expected = number_in(str(episode.instance.get("answer", "")))
+    if expected is None:
+        raise AgentError("The instance's 'answer' holds no number to compare with.")
+    given = None
+    try:
+        reply = episode.converse(episode.instance["question"], tools=[evaluate], system=SYSTEM)
+        given = number_in(reply.text)
+    except DeadlineError:
+        pass  # it was still calling the tool: no answer, no reward
+    return Outcome(
+        reward=float(given == expected),
+        metrics={"answered": float(given is not None)},
+        output={"answer": None if given is None else str(given)},
+    )
+
+
+def evaluate(expression: str) -> str:
+    """Evaluate an arithmetic expression exactly.
+
+    Args:
+        expression: numbers, + - * / // % and parentheses, e.g. "(16 - 3 - 4) * 2".
+    """
+    if len(expression) > _LONGEST:
+        raise ValueError(f"the expression is longer than {_LONGEST} characters")
+    cleaned = expression.replace(",", "").replace("$", "")
+    if not _ARITHMETIC.fullmatch(cleaned):
+        raise ValueError("only numbers, + - * / // % and parentheses are allowed")
+    try:
+        value = _evaluate(ast.parse(cleaned.strip(), mode="eval").body)
+    except ZeroDivisionError:
+        raise ValueError("division by zero") from None
+    except (SyntaxError, RecursionError, MemoryError):
+        raise ValueError("this is not an arithmetic expression") from None
+    return _text(value)
+
+
+def _evaluate(node: ast.AST) -> Fraction:
+    # No power operator and a length limit: no expression can cost more than its own reading.
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        return Fraction(str(node.value))
+    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+        return _OPERATORS[type(node.op)](_evaluate(node.left), _evaluate(node.right))
+    if isinstance(node, ast.UnaryOp) and type(node.op) in _OPERATORS:
+        return _OPERATORS[type(node.op)](_evaluate(node.operand))
+    raise ValueError("only numbers, + - * / // % and parentheses are allowed")
+
+
+def _text(value: Fraction) -> str:
+    if value.denominator == 1:
+        return str(value.numerator)
+    return f"{float(value):.10g}"
+
+
+def number_in(text: str) -> Fraction | None:
+    """The number a text ends on: the one after the last ``####``, else its last number."""
+    tail = text.rsplit("####", 1)[-1]
+    found = _NUMBER.findall(tail)
+    if not found:
+        return None
+    chosen = found[0] if "####" in text else found[-1]
+    if len(chosen) > _LONGEST_NUMBER:
+        return None
+    return Fraction(chosen.replace(",", "").replace("$", ""))
+
+
+# --- scripts: what a perfect and a poor policy would say --------------------------------------------
+
+_ANNOTATION = re.compile(r"<<([^=<>]+)=([^<>]*)>>")
+
+
+def gold(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """The next assistant message of a perfect policy: one calculator call per annotation.
+
+    Args:
+        instance: a GSM8K row, whose answer carries ``<<expression=result>>`` annotations.
+        messages: the conversation so far.
+    """
+    done = sum(message.get("role") == "assistant" for message in messages)
+    steps = [match[1].strip() for match in _ANNOTATION.finditer(str(instance["answer"]))]
+    if done < len(steps):
+        return calls("evaluate", {"expression": steps[done]}, f"call_{done}")
+    return {"role": "assistant", "content": f"#### {number_in(str(instance['answer']))}"}
+
+
+def poor(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """The next assistant message of a policy that guesses: it answers with the last number it read."""
+    del messages
+    found = _NUMBER.findall(str(instance["question"]))
+    return {"role": "assistant", "content": f"#### {found[-1] if found else 0}"}
+
+
+def validate(instance: dict[str, Any]) -> list[float]:
+    """Prove that the right number earns 1.0 and a wrong one less.
+
+    Raises:
+        ValueError: the order does not hold for this instance.
+    """
+
+    def wrong(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
+        del messages
+        return {"content": f"#### {(number_in(str(instance['answer'])) or 0) + 1}"}
+
+    return check_order(calculator, instance, [("gold", gold), ("wrong", wrong)])

@@ -1,0 +1,1 @@
+"""AWS for a rollout: clients, the Job Runtime, durable steps, the table, the bucket."""

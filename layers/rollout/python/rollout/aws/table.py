@@ -1,0 +1,267 @@
+"""The DynamoDB table and its plumbing: keys, conditions, attribute values, errors.
+
+Every row has ``pk`` and ``sk``; docs/records.md describes each kind. Three indexes: ``by_job`` (a job's
+rollouts by time, spread over shards), ``by_group`` (the rollouts of one instance) and ``open`` (what has
+not ended, by when something is due; sparse).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rollout.aws import clients
+from rollout.errors import Unavailable
+from rollout.settings import Settings
+
+Row = Mapping[str, Any]
+
+
+class Table:
+    """Reads and writes rows of plain Python scalars (text, numbers, booleans).
+
+    Args:
+        settings: the table's name and region.
+        read_timeout: seconds one answer may take.
+        attempts: how often a call is made until it is answered.
+    """
+
+    def __init__(self, settings: Settings, *, read_timeout: float = 5.0, attempts: int = 4) -> None:
+        self._name = settings.table
+        self._region = settings.region
+        self._read_timeout = read_timeout
+        self._attempts = attempts
+
+    def get(self, pk: str, sk: str) -> Row | None:
+        """One row, read consistently; None if there is none."""
+        answer = answering(
+            lambda: self._client().get_item(
+                TableName=self._name, Key=_attributes({"pk": pk, "sk": sk}), ConsistentRead=True
+            )
+        )
+        return row_of(answer["Item"]) if "Item" in answer else None
+
+    def put(self, row: Row, *, only_if: Row | None = None) -> bool:
+        """Write a row if the one in place has these values (None: if there is none).
+
+        Returns:
+            False if the condition did not hold.
+        """
+        request: dict[str, Any] = {"TableName": self._name, "Item": _attributes(row)}
+        if only_if is None:
+            request["ConditionExpression"] = "attribute_not_exists(pk)"
+        else:
+            request |= _condition(only_if)
+        return answering(lambda: self._client().put_item(**request)) is not None
+
+    def change(
+        self, pk: str, sk: str, sets: Row, *, removes: tuple[str, ...], only_if: Row
+    ) -> bool:
+        """Set and remove attributes of a row that has these values; False if it has not."""
+        request = _condition(only_if)
+        names, values = request["ExpressionAttributeNames"], request["ExpressionAttributeValues"]
+        assignments: list[str] = []
+        for index, (name, value) in enumerate(sets.items()):
+            names[f"#s{index}"], values[f":s{index}"] = name, _attribute(value)
+            assignments.append(f"#s{index} = :s{index}")
+        expression = "SET " + ", ".join(assignments)
+        for index, name in enumerate(removes):
+            names[f"#r{index}"] = name
+            expression += (" REMOVE " if index == 0 else ", ") + f"#r{index}"
+        answer = answering(
+            lambda: self._client().update_item(
+                TableName=self._name,
+                Key=_attributes({"pk": pk, "sk": sk}),
+                UpdateExpression=expression,
+                **request,
+            )
+        )
+        return answer is not None
+
+    def add(
+        self, pk: str, sk: str, amounts: Mapping[str, int], *, sets: Row, first: Row
+    ) -> dict[str, Any]:
+        """Add whole numbers to a row's; makes the row, and each number, where it is missing.
+
+        Args:
+            amounts: what is added.
+            sets: attributes that are set as well.
+            first: attributes that are set where the row has none of the name.
+
+        Returns:
+            The row as it is now. Its numbers are ints: floats would lose digits of large sums.
+        """
+        names = {f"#n{i}": name for i, name in enumerate([*amounts, *sets, *first])}
+        given = [*amounts.values(), *sets.values(), *first.values()]
+        values = {f":n{i}": _attribute(value) for i, value in enumerate(given)}
+        places = [f"#n{i} :n{i}" for i in range(len(amounts))]
+        assigned = [f"#n{i} = :n{i}" for i in range(len(amounts), len(amounts) + len(sets))]
+        assigned += [
+            f"#n{i} = if_not_exists(#n{i}, :n{i})"
+            for i in range(len(amounts) + len(sets), len(names))
+        ]
+        expression = f"SET {', '.join(assigned)}" + (f" ADD {', '.join(places)}" if places else "")
+        answer = answering(
+            lambda: self._client().update_item(
+                TableName=self._name,
+                Key=_attributes({"pk": pk, "sk": sk}),
+                UpdateExpression=expression,
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
+                ReturnValues="ALL_NEW",
+            )
+        )
+        return whole_row_of(answer["Attributes"])
+
+    def page(
+        self,
+        key: str,
+        value: str,
+        *,
+        index: str = "",
+        between: tuple[str, str, str] | None = None,
+        newest_first: bool = False,
+        limit: int,
+        after: Row | None = None,
+    ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+        """A page of one partition's rows, of the table or of an index, by key.
+
+        Args:
+            key: the partition key's name; ``value`` is what it must be.
+            between: name, lowest and highest value of the sort key.
+            limit: rows at most.
+            after: where the page before ended.
+
+        Returns:
+            The rows, whole numbers as ints, and where to go on; None at the end.
+        """
+        request: dict[str, Any] = {
+            "TableName": self._name,
+            "KeyConditionExpression": "#k = :k",
+            "ExpressionAttributeNames": {"#k": key},
+            "ExpressionAttributeValues": {":k": {"S": value}},
+            "ScanIndexForward": not newest_first,
+            "Limit": limit,
+        }
+        if index:
+            request["IndexName"] = index
+        if between:
+            name, low, high = between
+            request["KeyConditionExpression"] += " AND #r BETWEEN :l AND :h"
+            request["ExpressionAttributeNames"]["#r"] = name
+            request["ExpressionAttributeValues"] |= {":l": {"S": low}, ":h": {"S": high}}
+        if after:
+            request["ExclusiveStartKey"] = _attributes(after)
+        answer = answering(lambda: self._client().query(**request))
+        more = answer.get("LastEvaluatedKey")
+        return [whole_row_of(item) for item in answer["Items"]], whole_row_of(
+            more
+        ) if more else None
+
+    def delete(self, pk: str, sk: str, *, only_if: Row) -> bool:
+        """Delete a row that has these values; False if it has not."""
+        request = _condition(only_if)
+        answer = answering(
+            lambda: self._client().delete_item(
+                TableName=self._name, Key=_attributes({"pk": pk, "sk": sk}), **request
+            )
+        )
+        return answer is not None
+
+    def due(self, shard: str, until: str, limit: int) -> list[str]:
+        """The ``pk`` of the open rows of a shard that are due, the longest due first."""
+        answer = answering(
+            lambda: self._client().query(
+                TableName=self._name,
+                IndexName="open",
+                KeyConditionExpression="open_shard = :s AND due_at <= :d",
+                ExpressionAttributeValues={":s": {"S": shard}, ":d": {"S": until}},
+                Limit=limit,
+            )
+        )
+        return [item["pk"]["S"] for item in answer["Items"]]
+
+    def count(self, shard: str) -> int:
+        """How many open rows a shard has."""
+        request: dict[str, Any] = {
+            "TableName": self._name,
+            "IndexName": "open",
+            "KeyConditionExpression": "open_shard = :s",
+            "ExpressionAttributeValues": {":s": {"S": shard}},
+            "Select": "COUNT",
+        }
+        total = 0
+        while True:
+            answer = answering(lambda: self._client().query(**request))
+            total += answer["Count"]
+            if "LastEvaluatedKey" not in answer:
+                return total
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def _client(self) -> Any:
+        return clients.client(
+            "dynamodb", self._region, read_timeout=self._read_timeout, attempts=self._attempts
+        )
+
+
+def answering(call: Callable[[], Any]) -> Any:
+    """Make a storage call; None if its condition did not hold.
+
+    Raises:
+        Unavailable: storage refused or did not answer; by error code, free of content.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return call()
+    except ClientError as error:
+        answer: Any = error.response
+        code = str(answer.get("Error", {}).get("Code", ""))
+        if code == "ConditionalCheckFailedException":
+            return None
+        raise Unavailable(f"Storage answered {code}.", retry_after=2) from None
+    except BotoCoreError as error:
+        raise Unavailable(
+            f"Storage did not answer ({type(error).__name__}).", retry_after=2
+        ) from None
+
+
+def row_of(item: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """A DynamoDB item as plain Python values; numbers become floats."""
+    return {name: _value(attribute) for name, attribute in item.items()}
+
+
+def whole_row_of(item: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """As :func:`row_of`, with numbers that are whole as exact ints."""
+    row = row_of(item)
+    for name, attribute in item.items():
+        if "N" in attribute and attribute["N"].lstrip("-").isdigit():
+            row[name] = int(attribute["N"])
+    return row
+
+
+def _condition(values: Row) -> dict[str, Any]:
+    return {
+        "ConditionExpression": " AND ".join(f"#c{i} = :c{i}" for i in range(len(values))),
+        "ExpressionAttributeNames": {f"#c{i}": name for i, name in enumerate(values)},
+        "ExpressionAttributeValues": {
+            f":c{i}": _attribute(value) for i, value in enumerate(values.values())
+        },
+    }
+
+
+def _attributes(row: Row) -> dict[str, Any]:
+    return {name: _attribute(value) for name, value in row.items()}
+
+
+def _attribute(value: Any) -> dict[str, Any]:
+    if isinstance(value, bool):
+        return {"BOOL": value}
+    if isinstance(value, (int, float)):
+        return {"N": repr(value)}
+    return {"S": value}
+
+
+def _value(attribute: Mapping[str, Any]) -> Any:
+    (kind, value), *_ = attribute.items()
+    return float(value) if kind == "N" else value

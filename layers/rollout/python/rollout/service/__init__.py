@@ -1,0 +1,1 @@
+"""What the entry points call: one function for each thing an endpoint does."""

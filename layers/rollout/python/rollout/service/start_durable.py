@@ -1,0 +1,149 @@
+"""How an accepted rollout reaches the durable worker.
+
+The record comes first, then the named asynchronous start. A start that was refused for certain takes
+the record away again: nothing is half-accepted. Where nobody can tell, the record stays, and the same
+request or the sweep starts the execution under the same name, which Lambda starts only once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from rollout import trust
+from rollout.agent import load_agent
+from rollout.aws import clients
+from rollout.contract import RolloutRequest
+from rollout.errors import (
+    ConfigurationError,
+    NotFound,
+    Throttled,
+    Unavailable,
+)
+from rollout.run import Rollout
+from rollout.settings import Settings
+from rollout.storage.drain import check_open
+from rollout.storage.records import Records
+
+_FINAL = range(400, 500)
+_TOO_MANY = 429
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A rollout that will be played, or was before; ``execution`` is the name it is played under."""
+
+    rollout: Rollout
+    repeated: bool
+    execution: str
+
+    def answer(self, path: str) -> tuple[dict[str, str], dict[str, str]]:
+        """Headers and body of the 202; the same for a repeat.
+
+        Args:
+            path: of the request, ``/rollout`` with the stage before it.
+        """
+        where = self.rollout.destination
+        job = urlencode({"job_arn": where.job_arn})
+        location = f"{path.rstrip('/')}s/{quote(where.trajectory_id)}?{job}"
+        headers = {"Location": location, "Preference-Applied": "respond-async"}
+        return headers, {
+            "trajectory_id": where.trajectory_id,
+            "state": "accepted",
+            "location": location,
+        }
+
+
+def dispatch(request: RolloutRequest, settings: Settings, *, door: str) -> Accepted:
+    """Accept a rollout and start its durable execution, once.
+
+    Raises:
+        Untrusted, AgentUnavailable, BodyMismatch: nothing was accepted.
+        Draining, ConfigurationError, Throttled: nothing was accepted; ``retry_after`` says when.
+        Unavailable: nobody can tell; the same request again is safe.
+    """
+    if not settings.worker:
+        raise ConfigurationError("ROLLOUT_WORKER is not set: there is no durable worker to start.")
+    rollout = Rollout.of(request, trust.check(request, settings))
+    check_open(settings)
+    load_agent(settings.agent)
+    records = Records(settings)
+    if settings.max_running:
+        _check_room(records, rollout, settings)
+    verdict, hold = records.accept_durable(rollout, door=door)
+    where = rollout.destination
+    name = execution_name(where.job_arn, where.trajectory_id, hold.attempt)
+    if verdict == "wait":
+        return Accepted(rollout, repeated=True, execution=name)
+    try:
+        start(where.job_arn, where.trajectory_id, hold.attempt, settings)
+    except (Throttled, ConfigurationError):
+        hold.withdraw()
+        raise
+    return Accepted(rollout, repeated=verdict == "again", execution=name)
+
+
+def start(job_arn: str, trajectory_id: str, attempt: int, settings: Settings) -> None:
+    """Start the worker's execution of one attempt; starting it again changes nothing.
+
+    Raises:
+        Throttled: Lambda takes no more executions now; it was not started.
+        ConfigurationError: Lambda refused for good; it was not started.
+        Unavailable: nobody can tell whether it was started.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    payload = {"job_arn": job_arn, "trajectory_id": trajectory_id, "attempt": attempt}
+    try:
+        clients.client("lambda", settings.region, read_timeout=10, attempts=3).invoke(
+            FunctionName=settings.worker,
+            InvocationType="Event",
+            DurableExecutionName=execution_name(job_arn, trajectory_id, attempt),
+            Payload=json.dumps(payload, sort_keys=True).encode(),
+        )
+    except ClientError as error:
+        answer: Any = error.response
+        code = str(answer.get("Error", {}).get("Code", ""))
+        status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        if code == "DurableExecutionAlreadyStartedException":
+            return
+        if status == _TOO_MANY or code == "ServiceQuotaExceededException":
+            raise Throttled("Lambda takes no more executions now.", retry_after=5) from None
+        if status in _FINAL:
+            raise ConfigurationError(
+                f"The worker cannot be started: Lambda answered {code}."
+            ) from None
+        raise Unavailable(
+            f"Starting the worker answered {code}; the same request again is safe.", retry_after=2
+        ) from None
+    except BotoCoreError as error:
+        raise Unavailable(
+            f"Lambda did not answer ({type(error).__name__}); the same request again is safe.",
+            retry_after=2,
+        ) from None
+
+
+def execution_name(job_arn: str, trajectory_id: str, attempt: int) -> str:
+    """The durable execution's name: 64 hexadecimal characters, one per attempt of a rollout."""
+    return hashlib.sha256(f"{job_arn}\n{trajectory_id}\n{attempt}".encode()).hexdigest()
+
+
+def _check_room(records: Records, rollout: Rollout, settings: Settings) -> None:
+    """Refuse a new rollout when as many as allowed are open; a repeat is never refused.
+
+    Soft: the index it counts by is a moment behind.
+    """
+    if records.count_open() < settings.max_running:
+        return
+    where = rollout.destination
+    try:
+        records.get(where.job_arn, where.trajectory_id)
+    except NotFound:
+        raise Throttled(
+            f"{settings.max_running} rollouts are running, the most this stack takes "
+            "(ROLLOUT_MAX_RUNNING).",
+            retry_after=5,
+        ) from None

@@ -1,0 +1,205 @@
+"""Running totals of a job, so that a page about 100,000 rollouts reads a few rows.
+
+Each accepted and each ended rollout is added to its job's row, to the row of the moment it ended in, and
+to its group's. Every number is a whole one (rewards in millionths, time in milliseconds): sums of those
+are exact, so a group whose rewards are all equal is told from one whose rewards nearly are.
+
+Tallies are best effort. They are written once, after the record's own write held, and never again: a
+process that dies in between leaves one rollout uncounted, and an error is logged and passed over.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from rollout.aws.table import Row, Table
+from rollout.run import Ending
+from rollout.settings import Settings
+
+# Stands for the job where a rollout belongs to none.
+EVALUATION = "evaluation"
+JOBS = "jobs"
+_MICRO = 1_000_000
+# Squares of rewards up to this, in millionths, stay exact in DynamoDB's 38 digits; what is larger is
+# counted as this.
+_LARGEST = 1e9
+# How finely endings are told apart, by the job's age: (seconds old, width in seconds). Each width divides
+# the next, and a job of any age has a few hundred rows.
+_WIDTHS = ((120, 1), (1_200, 10), (7_200, 60), (86_400, 600), (1_209_600, 7_200))
+_WIDEST = 86_400
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What was counted: over a whole job, or over the rollouts that ended within ``width`` seconds.
+
+    Args:
+        start: epoch seconds: the first rollout of the job, or the begin of the bucket.
+        width: seconds of the bucket; 0 for a whole job.
+        rollouts: accepted; known of a whole job only.
+        ended: with the trainer, ready or failed.
+        rewarded: ended with a reward.
+        passed: of these, with at least ``ROLLOUT_PASS_REWARD``.
+        groups: groups with at least two rewards; known of a whole job only.
+        flat: of these, with all rewards equal: such a group teaches nothing.
+        faults: failures by the boundary at fault, those completed with a floor included.
+    """
+
+    start: float
+    width: int
+    rollouts: int
+    ended: int
+    failed: int
+    rewarded: int
+    passed: int
+    reward_sum: int
+    reward_squares: int
+    turns: int
+    milliseconds: int
+    tokens: int
+    groups: int
+    flat: int
+    faults: dict[str, int]
+
+    @classmethod
+    def of(cls, row: Row) -> Tally:
+        """The tally a row holds; what it does not name is nought."""
+        names = [name for name in cls.__slots__ if name not in ("start", "width", "faults")]
+        counted: dict[str, Any] = {name: int(row.get(name, 0)) for name in names}
+        faults = {k.removeprefix("fault_"): int(v) for k, v in row.items() if k[:6] == "fault_"}
+        start, width = float(row.get("start", 0)), int(row.get("width", 0))
+        return cls(
+            start=start, width=width, faults={k: v for k, v in faults.items() if v}, **counted
+        )
+
+    @property
+    def in_flight(self) -> int:
+        """Rollouts accepted and not ended."""
+        return max(0, self.rollouts - self.ended)
+
+    @property
+    def mean_reward(self) -> float | None:
+        """None where nothing was rewarded."""
+        return self.reward_sum / self.rewarded / _MICRO if self.rewarded else None
+
+    @property
+    def reward_spread(self) -> float | None:
+        """Standard deviation of the rewards."""
+        if not self.rewarded:
+            return None
+        n = self.rewarded
+        return math.sqrt(max(0, n * self.reward_squares - self.reward_sum**2)) / n / _MICRO
+
+    def share(self, part: int, of: int) -> float | None:
+        """A part of a whole; None where there is no whole."""
+        return part / of if of else None
+
+
+class Tallies:
+    """Keeps count.
+
+    Args:
+        settings: table, retention, and from which reward on a rollout passed.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        # One attempt: an addition that is repeated after a lost answer would count twice.
+        self._table = Table(settings, read_timeout=2.0, attempts=1)
+
+    def accepted(self, job_arn: str, by: int = 1) -> None:
+        """Count one more accepted rollout (-1: one that was withdrawn); lists its job."""
+        with _best_effort():
+            self._job(job_arn or EVALUATION, {"rollouts": by})
+
+    def ended(self, job_arn: str, group: str, ending: Ending, *, fault: str | None) -> None:
+        """Count a rollout that is terminal.
+
+        Args:
+            group: the rollout's.
+            ending: how it ended; ``failed`` too where the trainer refused its reward.
+            fault: the boundary at fault, if one was.
+        """
+        job, now = job_arn or EVALUATION, time.time()
+        with _best_effort():
+            amounts = self._amounts(ending, fault)
+            spread = self._group(job, group, amounts) if amounts["rewarded"] else {}
+            known = self._job(job, {**amounts, **spread})
+            width = width_at(now - float(known["start"]))
+            start = int(now // width) * width
+            self._add(f"tally#{job}", f"{start:010d}#{width}", amounts, {"width": width}, start)
+
+    def reopened(self, job_arn: str, ending: Ending, *, fault: str | None) -> None:
+        """Take back a rollout that had failed before any turn and is played again."""
+        with _best_effort():
+            amounts = self._amounts(ending, fault)
+            self._job(job_arn or EVALUATION, {name: -value for name, value in amounts.items()})
+
+    def _amounts(self, ending: Ending, fault: str | None) -> dict[str, int]:
+        reward = ending.reward if ending.status == "ready" else None
+        micro = 0 if reward is None else round(max(-_LARGEST, min(_LARGEST, reward)) * _MICRO)
+        passed = reward is not None and reward >= self._settings.pass_reward
+        return {
+            "ended": 1,
+            "failed": int(ending.status == "failed"),
+            "rewarded": int(reward is not None),
+            "passed": int(passed),
+            "reward_sum": micro,
+            "reward_squares": micro * micro,
+            "turns": ending.turns,
+            "milliseconds": round(ending.seconds * 1000),
+            "tokens": sum(ending.usage.values()),
+            **({f"fault_{fault}": 1} if fault else {}),
+        }
+
+    def _group(self, job: str, group: str, amounts: Mapping[str, int]) -> dict[str, int]:
+        """Add to a group; how that changes the number of groups and of flat ones.
+
+        The row's update is atomic, so each change is seen by exactly one rollout.
+        """
+        names = ("rewarded", "reward_sum", "reward_squares")
+        mine = {name: amounts[name] for name in names}
+        row = self._add(f"groups#{job}", group, mine, {}, int(time.time()))
+        after = [int(row.get(name, 0)) for name in names]
+        before = [known - mine[name] for known, name in zip(after, names, strict=True)]
+        return {
+            "groups": int(after[0] == 2),
+            "flat": int(is_flat(*after)) - int(is_flat(*before)),
+        }
+
+    def _job(self, job: str, amounts: Mapping[str, int]) -> Row:
+        return self._add(JOBS, job, amounts, {}, time.time())
+
+    def _add(self, pk: str, sk: str, amounts: Mapping[str, int], sets: Row, start: float) -> Row:
+        expires = int(time.time()) + self._settings.retention_days * 86_400
+        changed = {name: amount for name, amount in amounts.items() if amount}
+        return self._table.add(
+            pk, sk, changed, sets={**sets, "expires_at": expires}, first={"start": start}
+        )
+
+
+@contextmanager
+def _best_effort() -> Generator[None]:
+    """Whatever goes wrong in here, the rollout it was about goes on."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - a figure that is off by one is better than a lost rollout
+        _log.warning("a tally was not written: %s", type(error).__name__)
+
+
+def is_flat(count: int, total: int, squares: int) -> bool:
+    """Whether a group's rewards, at least two, are all equal; sums of whole numbers are exact."""
+    return count > 1 and count * squares == total * total
+
+
+def width_at(age: float) -> int:
+    """The width in seconds of the buckets that a job of this age ends its rollouts in."""
+    return next((width for until, width in _WIDTHS if age < until), _WIDEST)

@@ -1,0 +1,1 @@
+"""Logs, metrics and traces: ids, sizes and timings, never content."""

@@ -1,0 +1,185 @@
+"""Logs and metrics: JSON lines with ids, sizes and timings, and never any content.
+
+:func:`about` names the rollout in hand; from there on every line of the invocation carries its job,
+trajectory and execution, also what an agent writes with a Powertools logger of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools.logging import Logger
+
+from rollout.errors import OutOfTime, RolloutError
+from rollout.run import Ending, Report, Rollout
+from rollout.service.play_inline import Played
+from rollout.service.start_durable import Accepted, execution_name
+from rollout.settings import settings
+from rollout.storage.records import Record
+from rollout.telemetry.logs import metrics
+from rollout.trust import is_name
+
+logger = Logger(service=metrics.service())
+
+
+def begin(context: Any) -> None:
+    """Start the log lines of one invocation."""
+    # Below WARNING the libraries underneath log bodies; Lambda's runtime sets the root to LogLevel.
+    root = logging.getLogger()
+    root.setLevel(max(root.level, logging.WARNING))
+    logger.thread_safe_clear_keys()
+    logger.thread_safe_append_keys(request_id=getattr(context, "aws_request_id", ""))
+
+
+def about(job_arn: str, trajectory_id: str, *, attempt: int = 0, execution_arn: str = "") -> None:
+    """Name the rollout in hand; what cannot be a rollout's name may be anything and is not logged.
+
+    Args:
+        attempt: the one that a durable execution plays; names the execution.
+        execution_arn: of that execution.
+    """
+    if not is_name(job_arn, trajectory_id):
+        return
+    ids = {"job_arn": job_arn, "trajectory_id": trajectory_id}
+    if attempt:
+        name = execution_name(job_arn, trajectory_id, attempt)
+        ids |= {"execution": name, "execution_arn": execution_arn}
+    logger.thread_safe_append_keys(**ids)
+
+
+def accepted(known: Accepted) -> None:
+    """One rollout has been accepted for a durable execution."""
+    logger.thread_safe_append_keys(execution=known.execution)
+    extra = {"group": known.rollout.group, "repeated": int(known.repeated)}
+    logger.info("rollout accepted", extra=extra)
+    if not known.repeated:
+        _emit({"RolloutsAccepted": 1})
+
+
+def inline(played: Played) -> None:
+    """One rollout has ended within its request, or has been answered again."""
+    ending, told, new = played.ending, played.report, played.verdict == "play"
+    extra = {"group": played.rollout.group, "repeated": int(not new)}
+    logger.info("rollout ended", extra={**extra, "door": "inline", **_ending(ending, told)})
+    if played.verdict == "answer":
+        return
+    numbers = _outcome(ending, told)
+    if new:
+        late = bool(ending.error and ending.error["type"].endswith(f":{OutOfTime.slug}"))
+        numbers |= {"RolloutsAccepted": 1, "InlineOverruns": int(late), **_played(ending)}
+        numbers["InlineSeconds"] = ending.seconds
+    if played.verdict == "settle":
+        numbers["RolloutsClosed"] = 1
+    _emit(numbers, _boundary(ending, told))
+
+
+def durable(rollout: Rollout, ending: Ending, told: Report, seconds: float) -> None:
+    """One durable rollout has ended.
+
+    Args:
+        seconds: since it was accepted.
+    """
+    extra = {"group": rollout.group, "repeated": 0, "door": "durable"}
+    extra |= {**_ending(ending, told), "seconds": round(seconds, 3)}
+    logger.info("rollout ended", extra=extra)
+    numbers = {**_outcome(ending, told), **_played(ending), "DurableSeconds": round(seconds, 3)}
+    _emit(numbers, _boundary(ending, told))
+
+
+def resumed() -> None:
+    """An invocation goes on with a durable rollout that an earlier one began."""
+    logger.info("rollout resumed")
+    _emit({"Replays": 1})
+
+
+def closed(record: Record, ending: Ending, told: Report) -> None:
+    """A rollout whose process is gone has been brought to its end."""
+    logger.warning("rollout closed", extra={"was": record.state, **_ending(ending, told)})
+    died = record.state != "scored"
+    _emit({"RolloutsClosed": int(died), **_outcome(ending, told)}, _boundary(ending, told))
+
+
+def swept(done: Mapping[str, int], *, healthy: bool) -> None:
+    """One sweep is over."""
+    logger.thread_safe_remove_keys(("job_arn", "trajectory_id"))
+    logger.info("sweep ended", extra={**done, "healthy": healthy})
+    _emit({"Healthy": int(healthy)})
+
+
+def refused(error: RolloutError) -> None:
+    """A request was answered with a problem."""
+    level = logger.error if error.status >= 500 else logger.info
+    level(
+        "request refused",
+        extra={"error_type": error.slug, "boundary": error.boundary, "http_status": error.status},
+    )
+
+
+def crashed(error: BaseException) -> None:
+    """A bug: its type and place. Its message stays out of the log, for it may quote content."""
+    frames = traceback.extract_tb(error.__traceback__)[-5:]
+    logger.error(
+        "unexpected error",
+        extra={
+            "exception": type(error).__name__,
+            "frames": [f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno} {f.name}" for f in frames],
+        },
+    )
+
+
+def _ending(ending: Ending, told: Report) -> dict[str, Any]:
+    return {
+        "status": ending.status,
+        "reward": ending.reward,
+        "turns": ending.turns,
+        "seconds": ending.seconds,
+        "tokens_in": ending.usage.get("prompt_tokens", 0),
+        "tokens_out": ending.usage.get("completion_tokens", 0),
+        "text_tool_calls": ending.metrics.get("text_tool_calls", 0),
+        "error_type": ending.error["type"] if ending.error else None,
+        "boundary": _boundary(ending, told) or None,
+        "report": told.delivery,
+        "report_retries": told.retries,
+    }
+
+
+def _boundary(ending: Ending, told: Report) -> str:
+    """Who is at fault; a reward the trainer refused did not count, whatever it was."""
+    if told.delivery == "refused":
+        return "trainer"
+    return ending.error["boundary"] if ending.error else ""
+
+
+def _outcome(ending: Ending, told: Report) -> dict[str, float | list[float]]:
+    """What a rollout came to; counted once, by whoever brought its report to an end."""
+    numbers: dict[str, float | list[float]] = {"ReportRetries": told.retries}
+    if told.delivery == "pending":
+        return numbers | {"ReportsPending": 1}
+    failed = ending.status == "failed" or told.delivery == "refused"
+    numbers |= {
+        "RolloutsCompleted": int(not failed),
+        "RolloutsFailed": int(failed),
+        "RolloutsFloored": int(not failed and ending.error is not None),
+    }
+    if ending.reward is not None and not failed:
+        numbers["Reward"] = ending.reward
+    return numbers
+
+
+def _played(ending: Ending) -> dict[str, float | list[float]]:
+    """What playing a rollout took; counted by whoever played it."""
+    return {
+        "Turns": ending.turns,
+        "TokensIn": ending.usage.get("prompt_tokens", 0),
+        "TokensOut": ending.usage.get("completion_tokens", 0),
+        "TextToolCalls": ending.metrics.get("text_tool_calls", 0),
+        "SampleLatency": [round(turn["seconds"], 4) for turn in ending.transcript],
+    }
+
+
+def _emit(numbers: metrics.Values, boundary: str = "") -> None:
+    ids = logger.thread_safe_get_current_keys()
+    metrics.emit(numbers, settings(), ids=ids, boundary=boundary)

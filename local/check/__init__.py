@@ -1,1 +1,0 @@
-"""``rollout check``: reads settings, agent, dataset and stack, and says plainly what to mend."""

@@ -1,1 +1,0 @@
-"""Rehearsal: play a dataset in groups, as a trainer would, and say whether it will teach anything."""

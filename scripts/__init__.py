@@ -1,0 +1,1 @@
+"""Writes files of this repository: the OpenAPI document, sample events, datasets, pictures."""
