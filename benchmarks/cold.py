@@ -2,7 +2,7 @@
 
 Every round starts each variant anew, in turn; the first round warms the disk and does not count.
 Each variant's /rollout samples one turn, completes and rewards. Ours also accepts the rollout in
-DynamoDB, records its ending there and stores the trajectory in S3; "records off" is ours without,
+DynamoDB, records its result there and stores the trajectory in S3; "records off" is ours without,
 for a like comparison. agentcore-rl-toolkit also stores its result in S3.
 """
 

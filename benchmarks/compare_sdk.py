@@ -27,7 +27,7 @@ from rich.table import Table
 from benchmarks.bearer import bearer
 from devkit.emulator.faults import parse_faults
 from devkit.emulator.job_runtime import JobRuntimeSimulator, Trajectory
-from devkit.emulator.stack import JOB_ARN, LocalStack
+from devkit.emulator.stack import JOB_ARN, EmulatedStack
 
 ROOT = Path(__file__).resolve().parent.parent
 SDK_PYTHON = ROOT / ".tools" / "sdk" / "bin" / "python"
@@ -86,7 +86,7 @@ def ours() -> Iterator[tuple[str, str]]:
     for number, fault in enumerate(FAULTS):
         with (
             tempfile.TemporaryDirectory() as directory,
-            LocalStack(
+            EmulatedStack(
                 answer_of,
                 agent="benchmarks.peers.two_turns:two_turns",
                 faults=script_of(fault),

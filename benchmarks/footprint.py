@@ -23,7 +23,7 @@ import boto3
 import httpx
 
 from devkit.emulator.job_runtime import SampleRequest
-from devkit.emulator.stack import LocalStack
+from devkit.emulator.stack import EmulatedStack
 from devkit.emulator.template import table_properties
 from rollout import Episode, agent
 
@@ -188,7 +188,7 @@ def measure(count: int, reply_bytes: int = 1_000) -> dict[str, Any]:
     counter = Count()
     with (
         tempfile.TemporaryDirectory() as store,
-        LocalStack(policy, agent="benchmarks.footprint:turns", durable=Path(store)) as stack,
+        EmulatedStack(policy, agent="benchmarks.footprint:turns", durable=Path(store)) as stack,
         counter.open(),
     ):
         counter.units["operations"] = 1  # the execution itself
@@ -225,7 +225,7 @@ def _invoke_job(event: Mapping[str, Any]) -> None:
         raise RuntimeError(f"the job's door answered {answer}")
 
 
-def _wait(stack: LocalStack, seconds: float = 120) -> None:
+def _wait(stack: EmulatedStack, seconds: float = 120) -> None:
     """Wait for the execution's end without asking our own table, which would be counted."""
     assert stack.service is not None  # noqa: S101 - a durable stack has one
     until = time.monotonic() + seconds

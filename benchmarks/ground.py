@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.bearer import bearer
 from benchmarks.packages import SDK, Variant
-from devkit.emulator.stack import JOB_ARN, LocalStack
+from devkit.emulator.stack import JOB_ARN, EmulatedStack
 
 _numbers = itertools.count()
 
@@ -20,7 +20,7 @@ _numbers = itertools.count()
 class Ground:
     """A running stack, and the door the reference SDK needs to its simulator."""
 
-    stack: LocalStack
+    stack: EmulatedStack
     bearer_url: str
 
     def environ(self) -> dict[str, str]:
@@ -52,9 +52,9 @@ def ground(policy: Any = lambda asked: {"content": "#### 33"}, **options: Any) -
     """A stack whose policy answers at once, or as ``policy`` does.
 
     Args:
-        options: of LocalStack.
+        options: of EmulatedStack.
     """
-    with LocalStack(policy, **options) as stack, bearer(stack.simulator) as url:
+    with EmulatedStack(policy, **options) as stack, bearer(stack.simulator) as url:
         yield Ground(stack, url)
 
 

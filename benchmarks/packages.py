@@ -49,7 +49,10 @@ class Variant:
     def paths(self) -> list[Path]:
         """Where its code and its packages are: what counts as its size."""
         if self.module == "ours":
-            layers = [BUILT / layer / "python" for layer in ("RolloutLayer", "EnvironmentsX86", "DependenciesX86")]
+            layers = [
+                BUILT / layer / "python"
+                for layer in ("RolloutLayer", "EnvironmentsX86", "DependenciesX86")
+            ]
             return [BUILT / "ApiFunction", *layers]
         if self.environment:
             found = sorted((ROOT / f".tools/{self.environment}/lib").glob("python3*/site-packages"))

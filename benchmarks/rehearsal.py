@@ -20,7 +20,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from devkit.emulator.stack import JOB_ARN, REGION, LocalStack
+from devkit.emulator.stack import JOB_ARN, REGION, EmulatedStack
 from devkit.rehearsal.caller import Door
 from devkit.rehearsal.play import play, tasks_of
 from devkit.rehearsal.record import append_rollout
@@ -52,7 +52,7 @@ def resident() -> float:
     return pages * 4096 / 1e6
 
 
-def bare(stack: LocalStack, client: Any, first: int, concurrency: int) -> float:
+def bare(stack: EmulatedStack, client: Any, first: int, concurrency: int) -> float:
     """One batch of a client that samples once and reports; seconds."""
 
     def one(number: int) -> None:
@@ -83,7 +83,7 @@ def main() -> None:
 
     with (
         tempfile.TemporaryDirectory() as run,
-        LocalStack(gold, agent="environments.wordle:wordle") as stack,
+        EmulatedStack(gold, agent="environments.wordle:wordle") as stack,
     ):
         config = Config(retries={"total_max_attempts": 1}, max_pool_connections=64)
         client = boto3.client(

@@ -21,7 +21,7 @@ import httpx
 
 from devkit.emulator.gateway import proxy_event
 from devkit.emulator.server import free_port
-from devkit.emulator.stack import LocalStack
+from devkit.emulator.stack import EmulatedStack
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPENDENCIES = ROOT / ".aws-sam/x86_64/DependenciesX86/python"
@@ -87,7 +87,7 @@ def main() -> None:
     if options.before:
         variants["the other checkout"] = (options.before.resolve(), {})
     seconds: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    with LocalStack(lambda asked: {"content": "#### 33"}) as stack:
+    with EmulatedStack(lambda asked: {"content": "#### 33"}) as stack:
         deployed = {**stack.environ(), "POWERTOOLS_METRICS_DISABLED": "false"}
         deployed["POWERTOOLS_LOG_LEVEL"] = "INFO"
         for number in range(options.rounds + 1):

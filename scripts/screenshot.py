@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from devkit.emulator.faults import parse_faults
 from devkit.emulator.job_runtime import SampleRequest
-from devkit.emulator.stack import JOB_ARN, LocalStack
+from devkit.emulator.stack import JOB_ARN, EmulatedStack
 from devkit.rehearsal.play import play_groups, read_rows
 from environments import calculator
 
@@ -53,7 +53,7 @@ def learning_policy(asked: SampleRequest) -> dict[str, Any]:
 
 
 @contextmanager
-def played(groups: int, seconds: float = 0.0) -> Iterator[LocalStack]:
+def played(groups: int, seconds: float = 0.0) -> Iterator[EmulatedStack]:
     """A stack that has played sample problems, some of which failed.
 
     Args:
@@ -64,7 +64,7 @@ def played(groups: int, seconds: float = 0.0) -> Iterator[LocalStack]:
         "Sample:status=500%0.02,UpdateReward:status=500%0.1,CompleteRollout:status=409%0.02", 7
     )
     rows = read_rows(ROOT / "environments/calculator/dataset.jsonl", 100)
-    with LocalStack(learning_policy, faults=faults) as stack:
+    with EmulatedStack(learning_policy, faults=faults) as stack:
         for number in range(groups):
             row = rows[number % len(rows)] | {"variant": number}
             list(play_groups(stack, [row], 8, run=f"step-{number}"))

@@ -113,15 +113,15 @@ def played(run: Path, name: str, *, rows=6, group_size=4, skill=0.6, **changes) 
         for member in range(group_size):
             script = module.gold if dice.random() < skill else module.poor
             identifier = f"r-{group:04d}-{member}"
-            ending = rehearse(function, instance, script, trajectory_id=identifier)
-            records.append(recorded(ending, identifier, group, member, instance))
+            result = rehearse(function, instance, script, trajectory_id=identifier)
+            records.append(recorded(result, identifier, group, member, instance))
     dataset = str(dataset_of(AGENTS[name]))
     return write(run, records, agent=AGENTS[name], dataset=dataset, policy="scripted", **changes)
 
 
-def recorded(ending, identifier, group, member, instance) -> RolloutRecord:
+def recorded(result, identifier, group, member, instance) -> RolloutRecord:
     turns = []
-    for each in ending.transcript:
+    for each in result.transcript:
         reply = read_reply(json.dumps(each["reply"]).encode())
         turns.append(
             TurnRecord(
@@ -137,13 +137,13 @@ def recorded(ending, identifier, group, member, instance) -> RolloutRecord:
     return record(
         group,
         member,
-        ending.reward,
+        result.reward,
         trajectory_id=identifier,
         instance=instance,
-        rewards=ending.rewards,
-        error=ending.error,
-        metrics=ending.metrics,
-        output=ending.output,
-        seconds=max(ending.seconds, 0.001),
+        rewards=result.rewards,
+        error=result.error,
+        metrics=result.metrics,
+        output=result.output,
+        seconds=max(result.seconds, 0.001),
         turns=turns,
     )

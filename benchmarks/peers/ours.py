@@ -13,7 +13,7 @@ from rollout.agent import Agent
 from rollout.contract import parse_rollout, read_body, validate_rollout
 from rollout.feedback import feedback_for
 from rollout.policy import policy_for
-from rollout.run import Ending, Report, Rollout, run
+from rollout.run import Report, Result, Rollout, run
 from rollout.service.play_inline import play_inline
 from rollout.settings import settings
 from rollout.steps import InlineSteps
@@ -35,8 +35,8 @@ def unrecorded(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """The door, with a POST /rollout that records nothing."""
     if event["path"] != "/rollout":
         return api.handler(event, context)
-    ending = play(parse_rollout(event["body"].encode()).metadata.model_dump(), 1)
-    return {"statusCode": 200, "body": json.dumps(ending.result("t"))}
+    result = play(parse_rollout(event["body"].encode()).metadata.model_dump(), 1)
+    return {"statusCode": 200, "body": json.dumps(result.answer("t"))}
 
 
 @agent
@@ -55,16 +55,16 @@ def turns(episode: Episode) -> float:
 class Kept:
     """Records that are held in memory only."""
 
-    endings: list[Ending] = field(default_factory=list[Ending])
+    results: list[Result] = field(default_factory=list[Result])
 
-    def scored(self, ending: Ending) -> None:
-        """Keep the ending."""
-        self.endings.append(ending)
+    def scored(self, result: Result) -> None:
+        """Keep the result."""
+        self.results.append(result)
 
-    def reported(self, ending: Ending, report: Report) -> None:
+    def reported(self, result: Result, report: Report) -> None:
         """Its report is on its way."""
         if report.delivery != "delivered":
-            raise RuntimeError(f"{ending.status}: {report.detail}")
+            raise RuntimeError(f"{result.status}: {report.detail}")
 
 
 def accept(body: str) -> Rollout:
@@ -73,12 +73,12 @@ def accept(body: str) -> Rollout:
     return Rollout.of(request, trust.check(request, settings()))
 
 
-def play(metadata: dict[str, Any], turns_: int, grow: Any = None) -> Ending:
+def play(metadata: dict[str, Any], turns_: int, grow: Any = None) -> Result:
     """Play a rollout as ``POST /rollout`` does, without its records in DynamoDB and S3."""
     request = validate_rollout({"instance": {"turns": turns_, "grow": grow}, "metadata": metadata})
     checked = Rollout.of(request, trust.check(request, settings()))
     end = time.time() + 600
-    ending, _ = run(
+    result, _ = run(
         checked,
         agent=Agent("benchmarks:turns", turns),
         policy=policy_for(checked.destination, settings()),
@@ -88,17 +88,17 @@ def play(metadata: dict[str, Any], turns_: int, grow: Any = None) -> Ending:
         settings=settings(),
         deadline=end,
     )
-    if ending.status != "ready":
-        raise RuntimeError(f"The rollout failed: {ending.error}")
-    return ending
+    if result.status != "ready":
+        raise RuntimeError(f"The rollout failed: {result.error}")
+    return result
 
 
 def play_recorded(metadata: dict[str, Any], turns_: int) -> None:
     """Play a rollout as ``POST /rollout`` does, records included."""
     request = validate_rollout({"instance": {"turns": turns_}, "metadata": metadata})
     played = play_inline(request, settings(), 600.0)
-    if played.ending.status != "ready":
-        raise RuntimeError(f"The rollout failed: {played.ending.error}")
+    if played.result.status != "ready":
+        raise RuntimeError(f"The rollout failed: {played.result.error}")
 
 
 def report(metadata: dict[str, Any]) -> None:

@@ -44,7 +44,7 @@ class Scenario:
         door_seconds: of the job's function when warm; ``cold_seconds`` more when not.
         deadline: from acceptance until the agent must have answered.
         arrivals: Poisson rate at which rollouts come, instead of a trainer that waits for slots.
-        request_bytes: of the instance, which the row holds until the ending is known.
+        request_bytes: of the instance, which the row holds until the result is known.
         job_environments: JobConcurrency: environments kept for the job's function; 0 shares them.
         queue: what an event does that finds no environment: Lambda's backoff, or a plain queue.
     """
@@ -242,9 +242,9 @@ class Step:
             yield self._write(shard, self._row + 1 + 5, 3)  # scored, reported
             yield self._tally(3)
             yield self.env.timeout(self._puts.reserve(self.env.now) + self.scenario.call_seconds)
-            ending = cost.CHECKPOINTS * self.scenario.call_seconds
+            result = cost.CHECKPOINTS * self.scenario.call_seconds
             wait = self._checkpoints.reserve(self.env.now, cost.CHECKPOINTS)
-            yield self.env.timeout(wait + ending)
+            yield self.env.timeout(wait + result)
             self._leave("worker")
         self.result.played += 1
 

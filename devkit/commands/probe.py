@@ -16,7 +16,7 @@ from rich.table import Table
 
 from devkit.commands.rehearse import add_dataset, at_least, complain, refuse, stopping
 from devkit.emulator.job_runtime import Policy, SampleRequest
-from devkit.emulator.stack import LocalStack
+from devkit.emulator.stack import EmulatedStack
 from devkit.policies.named import script_of
 from devkit.policies.probes import PROBES, probe
 from devkit.rehearsal.caller import Door
@@ -169,7 +169,7 @@ def _play(
         for member, name in enumerate(names)
     )
     environ = {"ROLLOUT_MAX_TURNS": str(options.max_turns)}
-    with LocalStack(policy, agent=options.agent, environ=environ) as stack:
+    with EmulatedStack(policy, agent=options.agent, environ=environ) as stack:
         door = Door(stack.url, durable=False, patience=60, connections=options.concurrency)
         try:
             yield from play(

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from devkit.commands.console import wait_for_signal
-from devkit.emulator.stack import JOB_ARN, LocalStack
+from devkit.emulator.stack import JOB_ARN, EmulatedStack
 from devkit.places import dataset_of
 from devkit.policies.named import scripted
 from devkit.rehearsal.play import play_groups, read_rows, statistics_of
@@ -62,7 +62,7 @@ def _run_in(scratch: str, options: argparse.Namespace, console: Console) -> int:
         console.print(f"[red]Cannot read the dataset:[/red] {error}")
         return 2
     try:
-        stack = LocalStack(
+        stack = EmulatedStack(
             policy,
             agent=options.agent,
             port=options.port,
@@ -81,7 +81,7 @@ def _run_in(scratch: str, options: argparse.Namespace, console: Console) -> int:
 
 
 def _play(
-    stack: LocalStack, rows: list[dict[str, Any]], options: argparse.Namespace, console: Console
+    stack: EmulatedStack, rows: list[dict[str, Any]], options: argparse.Namespace, console: Console
 ) -> list[RolloutRecord]:
     columns = (
         TextColumn("rollouts"),
@@ -124,7 +124,7 @@ def _show(played: list[RolloutRecord], console: Console) -> None:
         console.print(f"{name.replace('_', ' '):>22}  {text}", highlight=False)
 
 
-def _serve(stack: LocalStack, instance: dict[str, Any], console: Console) -> None:
+def _serve(stack: EmulatedStack, instance: dict[str, Any], console: Console) -> None:
     trajectory_id = f"try-{int(time.time())}"
     body = json.dumps(stack.request(trajectory_id, instance))
     path = Path(f"/tmp/{trajectory_id}.json")  # noqa: S108 - a sample body for the curl line below

@@ -63,7 +63,7 @@ class State:
         recorder.stop_recording()
 
 
-class LocalStack:
+class EmulatedStack:
     """Starts everything, points the environment at it, and stops it again.
 
     Args:

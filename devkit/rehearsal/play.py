@@ -12,7 +12,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from devkit.emulator.stack import LocalStack
+from devkit.emulator.stack import EmulatedStack
 from devkit.rehearsal.caller import Door
 from devkit.rehearsal.dataset import read
 from devkit.rehearsal.record import RolloutRecord
@@ -119,7 +119,7 @@ def _gather(
 
 
 def play_groups(
-    stack: LocalStack,
+    stack: EmulatedStack,
     rows: Sequence[dict[str, Any]],
     group_size: int,
     *,

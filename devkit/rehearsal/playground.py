@@ -11,7 +11,7 @@ from rich.console import Console
 
 from devkit.emulator.faults import Preset, parse_faults
 from devkit.emulator.process_killer import AtRandom, forked
-from devkit.emulator.stack import REGION, LocalStack
+from devkit.emulator.stack import REGION, EmulatedStack
 from devkit.policies.named import Chosen
 from devkit.rehearsal.caller import Door
 from devkit.rehearsal.deployed import signer_for
@@ -41,7 +41,7 @@ def local(
         connections: rollouts in flight at most.
     """
     durable = manifest.door == "durable"
-    stacks: list[LocalStack] = []
+    stacks: list[EmulatedStack] = []
     graves = scratch / "graves"
     plan = AtRandom(faults.kill, manifest.seed)
 
@@ -49,7 +49,7 @@ def local(
         return stacks[0].environ()
 
     invoke = forked(graves, environ, plan) if faults.kill else None
-    stack = LocalStack(
+    stack = EmulatedStack(
         policy.sample,
         agent=manifest.agent,
         faults=parse_faults(faults.script, manifest.seed),

@@ -27,7 +27,7 @@ from devkit.rehearsal.record import (
 from rollout.agent import Agent
 from rollout.contract import InferenceParams, RolloutMetadata, RolloutRequest
 from rollout.errors import SampleFailed
-from rollout.run import Ending, Rollout, play
+from rollout.run import Result, Rollout, play
 from rollout.settings import Settings, read_settings
 from rollout.steps import InlineSteps
 from rollout.trust import Destination
@@ -147,8 +147,8 @@ def _again(
     if record.error and record.error.get("boundary") in _KEPT:
         return record, None
     policy = RecordedPolicy(record)
-    ending = _replay(record, policy, agent, manifest, settings)
-    found = policy.divergence(ending.error)
+    result = _replay(record, policy, agent, manifest, settings)
+    found = policy.divergence(result.error)
     if found is not None:
         error = {
             "type": DIVERGED,
@@ -167,12 +167,12 @@ def _again(
         ), found
     return record.model_copy(
         update={
-            "status": ending.status,
-            "reward": ending.reward,
-            "rewards": ending.rewards,
-            "error": ending.error,
-            "metrics": ending.metrics,
-            "output": ending.output,
+            "status": result.status,
+            "reward": result.reward,
+            "rewards": result.rewards,
+            "error": result.error,
+            "metrics": result.metrics,
+            "output": result.output,
             "reports": [],
         }
     ), None
@@ -184,7 +184,7 @@ def _replay(
     agent: Agent,
     manifest: Manifest,
     settings: Settings,
-) -> Ending:
+) -> Result:
     request = RolloutRequest(
         instance=record.instance,
         metadata=RolloutMetadata(job_arn="", trajectory_id=record.trajectory_id, endpoint=""),

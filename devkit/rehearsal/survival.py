@@ -11,10 +11,10 @@ from devkit.rehearsal.record import RolloutRecord
 
 @dataclass
 class Survival:
-    """What a run under faults came to; all but the endings must be nought."""
+    """What a run under faults came to; all but the results must be nought."""
 
     rollouts: int = 0
-    endings: Counter[str] = field(default_factory=Counter[str])
+    results: Counter[str] = field(default_factory=Counter[str])
     turn_twice: list[str] = field(default_factory=list[str])
     unreported: list[str] = field(default_factory=list[str])
     in_conflict: list[str] = field(default_factory=list[str])
@@ -26,7 +26,7 @@ class Survival:
 
     def lines(self) -> Iterator[str]:
         """The figures as text."""
-        ways = ", ".join(f"{name} {count}" for name, count in self.endings.most_common())
+        ways = ", ".join(f"{name} {count}" for name, count in self.results.most_common())
         yield f"{self.rollouts} rollouts ended: {ways}"
         for what, found in (
             ("turns captured twice", self.turn_twice),
@@ -42,11 +42,11 @@ def survival_of(records: Iterable[RolloutRecord]) -> Survival:
     found = Survival()
     for record in records:
         found.rollouts += 1
-        ending = record.error["type"].rsplit(":", 1)[-1] if record.error else record.status
-        found.endings[ending] += 1
+        result = record.error["type"].rsplit(":", 1)[-1] if record.error else record.status
+        found.results[result] += 1
         # The reply to a failed rollout's last turn may be lost; no other turn is without an answer.
-        uncertain = 1 if record.error else 0
-        if len(record.turns) > record.turns_answered + uncertain:
+        possibly_captured = 1 if record.error else 0
+        if len(record.turns) > record.turns_answered + possibly_captured:
             found.turn_twice.append(record.trajectory_id)
         needed = {"CompleteRollout 200"}
         if record.status == "ready":

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from devkit.emulator.stack import JOB_ARN, LocalStack
+from devkit.emulator.stack import JOB_ARN, EmulatedStack
 from devkit.rehearsal import captured
 from devkit.rehearsal.caller import Answer, Door, error_of
 from devkit.rehearsal.record import RolloutRecord, TurnRecord
@@ -50,7 +50,7 @@ class LocalJob:
 
     def __init__(
         self,
-        stack: LocalStack,
+        stack: EmulatedStack,
         door: Door,
         params: Mapping[str, Any] | None = None,
         *,
@@ -96,7 +96,7 @@ class Evaluation:
         *,
         params: Mapping[str, Any] | None = None,
         model: str = "",
-        stack: LocalStack | None = None,
+        stack: EmulatedStack | None = None,
     ) -> None:
         self._door, self._stack = door, stack
         self._more: dict[str, Any] = {"model_endpoint": model_endpoint}

@@ -36,10 +36,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
         record = Records(settings()).get(started["job_arn"], started["trajectory_id"])
         if record.terminal or record.attempt != started["attempt"]:
             return {"closed": "no", "why": f"the rollout is {record.state}"}
-        ending, told = settle(record, settings(), why)
+        result, told = settle(record, settings(), why)
     except (NotFound, AlreadyRunning) as error:
         return {"closed": "no", "why": error.detail}
-    telemetry.closed(record, ending, told)
+    telemetry.closed(record, result, told)
     return {"closed": "yes", "report": told.delivery}
 
 

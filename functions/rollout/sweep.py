@@ -46,7 +46,7 @@ def handler(event: Any, context: Any) -> dict[str, int]:
 
 
 def _healthy() -> bool:
-    """What ``GET /health`` looks at; that this sweep reached the table is seen by its ending at all."""
+    """What ``GET /health`` looks at; that this sweep reached the table is seen by its result at all."""
     try:
         check(settings())
     except RolloutError as error:
@@ -59,8 +59,8 @@ def _finish(record: Record) -> str:
     if record.state == "accepted":
         start(record.job_arn, record.trajectory_id, record.attempt, settings())
         return "started"
-    ending, told = settle(record, settings(), _WHY)
-    telemetry.closed(record, ending, told)
+    result, told = settle(record, settings(), _WHY)
+    telemetry.closed(record, result, told)
     if told.delivery == "pending":
         return "left"
     return "delivered" if record.state == "scored" else "closed"

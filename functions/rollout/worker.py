@@ -51,7 +51,7 @@ def handler(event: dict[str, Any], context: DurableContext) -> dict[str, Any]:
         attempt, whole = event["attempt"], known.execution_timeout
         hold = Records(known).hold(rollout, attempt, report_patience=whole)
         steps.before_first_turn = hold.sampling
-        ending, told = run(
+        result, told = run(
             rollout,
             agent=agent,
             policy=policy_for(rollout.destination, known),
@@ -63,8 +63,8 @@ def handler(event: dict[str, Any], context: DurableContext) -> dict[str, Any]:
         )
     except AlreadyRunning:  # the closer or the sweep has taken it
         return {"status": "superseded"}
-    telemetry.durable(rollout, ending, told, time.time() - taken["accepted"])
-    return {"status": ending.status, "report": told.delivery}
+    telemetry.durable(rollout, result, told, time.time() - taken["accepted"])
+    return {"status": result.status, "report": told.delivery}
 
 
 def _agent() -> Agent:

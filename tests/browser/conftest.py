@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devkit.emulator.job_runtime import SampleRequest
-from devkit.emulator.stack import LocalStack
+from devkit.emulator.stack import EmulatedStack
 from devkit.rehearsal.play import play_groups
 from environments import calculator
 from scripts.screenshot import chromium
@@ -41,7 +41,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def stack():
-    with LocalStack(policy) as running:
+    with EmulatedStack(policy) as running:
         yield running
 
 

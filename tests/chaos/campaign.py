@@ -24,7 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from devkit.emulator.job_runtime import Trajectory
 from devkit.emulator.process_killer import forked
 from devkit.emulator.process_killer import kills as count_kills
-from devkit.emulator.stack import JOB_ARN, LocalStack
+from devkit.emulator.stack import JOB_ARN, EmulatedStack
 from environments import calculator
 from rollout.settings import settings
 from rollout.storage.records import Records
@@ -40,7 +40,7 @@ class Toll:
 
     rollouts: int = 0
     kills: int = 0
-    endings: Counter[str] = field(default_factory=Counter)
+    results: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
     in_conflict: list[str] = field(default_factory=list)
     turn_twice: list[str] = field(default_factory=list)
@@ -52,9 +52,9 @@ class Toll:
 
     def lines(self) -> list[str]:
         """The figures as text."""
-        endings = ", ".join(f"{name} {count}" for name, count in sorted(self.endings.items()))
+        results = ", ".join(f"{name} {count}" for name, count in sorted(self.results.items()))
         return [
-            f"rollouts {self.rollouts}, kills {self.kills} ({endings})",
+            f"rollouts {self.rollouts}, kills {self.kills} ({results})",
             f"rollouts lost                       {len(self.lost)}",
             f"reports in conflict                 {len(self.in_conflict)}",
             f"trajectories with a turn twice      {len(self.turn_twice)}",
@@ -63,11 +63,11 @@ class Toll:
 
 
 @contextmanager
-def chaotic_stack(directory: Path) -> Iterator[tuple[LocalStack, Path]]:
+def chaotic_stack(directory: Path) -> Iterator[tuple[EmulatedStack, Path]]:
     """A stack whose worker is forked for each invocation and dies by plan."""
     kills = directory / "kills"
-    box: list[LocalStack] = []
-    stack = LocalStack(
+    box: list[EmulatedStack] = []
+    stack = EmulatedStack(
         lambda asked: calculator.gold(asked.instance, asked.messages),
         durable=directory / "durable",
         invoke=forked(
@@ -94,7 +94,7 @@ def at_random(seed: int, count: int) -> list[str]:
 
 
 def campaign(
-    stack: LocalStack,
+    stack: EmulatedStack,
     kills: Path,
     names: list[str],
     *,
@@ -116,7 +116,7 @@ def campaign(
     return toll
 
 
-def _play(stack: LocalStack, http: httpx.Client, name: str) -> None:
+def _play(stack: EmulatedStack, http: httpx.Client, name: str) -> None:
     body = stack.request(name, ROW)
     headers = {"Prefer": "respond-async"}
     until = time.monotonic() + _PATIENCE
@@ -130,21 +130,21 @@ def _play(stack: LocalStack, http: httpx.Client, name: str) -> None:
         time.sleep(0.3)
 
 
-def _reconcile(stack: LocalStack, name: str, toll: Toll) -> None:
+def _reconcile(stack: EmulatedStack, name: str, toll: Toll) -> None:
     trajectory = stack.simulator.trajectory(JOB_ARN, name)
     record = Records(settings()).get(JOB_ARN, name)
     toll.rollouts += 1
     if not record.terminal or trajectory.state == "open":
         toll.lost.append(name)
         return
-    ending = record.ending()
-    error = ending.error["type"].rsplit(":", 1)[-1] if ending.error else ending.status
-    toll.endings[error] += 1
+    result = record.result()
+    error = result.error["type"].rsplit(":", 1)[-1] if result.error else result.status
+    toll.results[error] += 1
     if _conflicts(trajectory):
         toll.in_conflict.append(name)
     if _repeats(trajectory):
         toll.turn_twice.append(name)
-    if ending.rewards is not None and trajectory.rewards != ending.rewards:
+    if result.rewards is not None and trajectory.rewards != result.rewards:
         toll.undelivered.append(name)
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from devkit.emulator.process_killer import grave_of
-from devkit.emulator.stack import LocalStack
+from devkit.emulator.stack import EmulatedStack
 from environments import calculator
 from tests.chaos.campaign import at_random, boundaries, campaign, chaotic_stack
 from tests.chaos.killer import CALLS
@@ -34,8 +34,8 @@ def test_killed_in_forked_processes(tmp_path, capsys):
     assert toll.kills >= 200
     # CALLS covers a clean rollout: it reaches the last boundary or stops just short of it.
     assert len(died) >= 2 * CALLS - 4
-    assert toll.endings["ready"] > 0
-    assert toll.endings["sample-interrupted"] > 0
+    assert toll.results["ready"] > 0
+    assert toll.results["sample-interrupted"] > 0
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def under_rie(tmp_path):
         return calculator.gold(asked.instance, asked.messages)
 
     with (
-        LocalStack(gold, durable=tmp_path / "durable", invoke=invoke, backoff=0) as stack,
+        EmulatedStack(gold, durable=tmp_path / "durable", invoke=invoke, backoff=0) as stack,
         ExitStack() as emulators,
     ):
         environ = {

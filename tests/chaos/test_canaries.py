@@ -10,7 +10,7 @@ import re
 
 import httpx
 
-from devkit.emulator.stack import JOB_ARN, LocalStack
+from devkit.emulator.stack import JOB_ARN, EmulatedStack
 from environments import calculator
 from rollout.aws import clients
 
@@ -64,7 +64,7 @@ def foreign(text, canary):
 
 
 def test_none_of_a_thousand_sees_another(tmp_path):
-    with LocalStack(slow_gold, durable=tmp_path) as stack:
+    with EmulatedStack(slow_gold, durable=tmp_path) as stack:
         answers = asyncio.run(play_all(stack))
         assert len(answers) == INLINE + DURABLE
         seen = {"headers": 0, "body": 0, "record": 0}

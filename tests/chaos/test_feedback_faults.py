@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from devkit.emulator.faults import Fault, FaultScript
-from devkit.emulator.stack import JOB_ARN, LocalStack
+from devkit.emulator.stack import JOB_ARN, EmulatedStack
 from environments import calculator
 from rollout.aws import clients
 from rollout.settings import settings
@@ -95,7 +95,7 @@ def stack():
         return calculator.gold(asked.instance, asked.messages)
 
     with (
-        LocalStack(gold, faults=script()) as running,
+        EmulatedStack(gold, faults=script()) as running,
         socket.create_server(("127.0.0.1", 0)) as taken,
     ):
         nowhere = f"http://127.0.0.1:{taken.getsockname()[1]}"
@@ -151,7 +151,7 @@ def test_outcome(case, answers, stack):
     assert (trajectory.state, trajectory.rewards) == (want.trainer, want.rewards)
     record = Records(settings()).get(JOB_ARN, name)
     assert record.state == want.status
-    assert record.ending().rewards == [1.0]  # what was computed stays known
+    assert record.result().rewards == [1.0]  # what was computed stays known
     assert {op: SENT[name, op] for op in want.calls} == want.calls
     # Whatever was repeated was repeated to the letter.
     said = {(r.operation, str(r.payload), r.client_token) for r in trajectory.reports}

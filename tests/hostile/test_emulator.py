@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from devkit.emulator.gateway import proxy_event
-from devkit.emulator.stack import LocalStack
+from devkit.emulator.stack import EmulatedStack
 from tests.hostile import corpus
 from tests.hostile.corpus import CANARY
 from tests.hostile.doors import _wrong_answer, _wrong_document
@@ -27,7 +27,7 @@ UNREADABLE = {
 @pytest.fixture(scope="module")
 def stack():
     # No worker: the job's door then answers InternalServerError where it would have started one.
-    with LocalStack(lambda _: {"content": f"{CANARY} #### 2"}) as running:
+    with EmulatedStack(lambda _: {"content": f"{CANARY} #### 2"}) as running:
         yield running
 
 

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from devkit.emulator.stack import JOB_ARN, LocalStack
+from devkit.emulator.stack import JOB_ARN, EmulatedStack
 from scripts import openapi
 from tests.hostile.watch import off_loopback, sockets
 
@@ -36,7 +36,10 @@ def known_to(stack, document):
 
 
 def test_no_generated_request_breaks_the_contract_over_http(tmp_path):
-    with sockets() as seen, LocalStack(lambda _: {"content": "#### 2"}, durable=tmp_path) as stack:
+    with (
+        sockets() as seen,
+        EmulatedStack(lambda _: {"content": "#### 2"}, durable=tmp_path) as stack,
+    ):
         for number in range(10):
             stack.simulator.hand_out(JOB_ARN, f"t-{number}", {})
         path = tmp_path / "openapi.json"

@@ -9,7 +9,7 @@ import pytest
 from starlette.responses import Response
 
 from devkit.emulator.server import Server
-from devkit.emulator.stack import LocalStack
+from devkit.emulator.stack import EmulatedStack
 from tests.hostile.watch import off_loopback, sockets
 
 ROW = {"question": "1+1?", "answer": "#### 2"}
@@ -50,7 +50,7 @@ def test_a_redirect_is_a_failed_turn_and_is_never_followed(status):
             "ROLLOUT_REPORT_MARGIN": "1",
         }
         with (
-            LocalStack(lambda _: {"content": "#### 2"}, environ=environ) as stack,
+            EmulatedStack(lambda _: {"content": "#### 2"}, environ=environ) as stack,
             sockets() as seen,
         ):
             body = stack.request(f"r-{status}", ROW)
@@ -68,7 +68,7 @@ def test_a_redirect_is_a_failed_turn_and_is_never_followed(status):
 
 def test_a_name_is_looked_up_only_after_it_was_allowed():
     """DNS rebinding: a name that is not on the list is refused as text, and never resolved."""
-    with LocalStack(lambda _: {"content": "#### 2"}) as stack, sockets() as seen:
+    with EmulatedStack(lambda _: {"content": "#### 2"}) as stack, sockets() as seen:
         body = stack.request("dns", ROW)
         body["metadata"]["endpoint"] = "https://rebind.evil.example"
         assert httpx.post(f"{stack.url}/rollout", json=body, timeout=30).status_code == 403

@@ -63,9 +63,9 @@ def test_a_streamed_tool_call_with_a_wrong_index_is_a_bad_reply(index):
 
 def test_a_bad_stream_counts_as_captured():
     chunk = {"choices": [{"delta": {"tool_calls": [{"index": "one"}]}}]}
-    ending, _, _ = played(ask, b"data: " + json.dumps(chunk).encode())
-    assert ending.error["boundary"] == "policy"
-    assert not ending.untouched
+    result, _, _ = played(ask, b"data: " + json.dumps(chunk).encode())
+    assert result.error["boundary"] == "policy"
+    assert not result.untouched
 
 
 def test_token_counts_beyond_reason_read_as_absent():
@@ -75,15 +75,15 @@ def test_token_counts_beyond_reason_read_as_absent():
     def twice(episode):
         return ask(episode) + ask(episode)
 
-    ending, _, _ = played(twice, *lines)
-    assert ending.usage == {"prompt_tokens": 0, "completion_tokens": 0}
+    result, _, _ = played(twice, *lines)
+    assert result.usage == {"prompt_tokens": 0, "completion_tokens": 0}
 
 
 @pytest.mark.parametrize("place", ["content", "logprobs", "extra"])
 def test_a_number_out_of_range_makes_a_bad_reply_wherever_it_stands(place):
     text = json.dumps(completion(**{"content": "1", place: "HERE"})).replace('"HERE"', "1e999")
-    ending, _, _ = played(ask, text.encode())
-    assert ending.error["boundary"] == "policy"
+    result, _, _ = played(ask, text.encode())
+    assert result.error["boundary"] == "policy"
 
 
 def test_a_reply_speaks_for_the_assistant_only():
@@ -130,9 +130,9 @@ def test_replies_of_a_whole_rollout_are_bounded():
         while True:
             episode.sample([{"role": "user", "content": "more"}])
 
-    ending, _, _ = played(greedy, *[big] * 10, seconds=60)
-    assert ending.error["type"].endswith(BudgetSpent.slug)
-    assert 1 <= ending.turns < 10
+    result, _, _ = played(greedy, *[big] * 10, seconds=60)
+    assert result.error["type"].endswith(BudgetSpent.slug)
+    assert 1 <= result.turns < 10
 
 
 @pytest.mark.parametrize(
@@ -192,9 +192,9 @@ assert not (isinstance(rows, list) and sum(len(str(r)) for r in rows) > 20_000_0
 
 @pytest.mark.parametrize("instance", [{"setup": "secret"}, {"setup": "", "query": "SELECT secret"}])
 def test_the_sql_agents_errors_quote_nothing_of_the_row(instance):
-    ending, _, _ = played(sql, rollout=make_rollout(instance=instance))
-    assert ending.error["boundary"] == "agent"
-    assert "secret" not in json.dumps(ending.error)
+    result, _, _ = played(sql, rollout=make_rollout(instance=instance))
+    assert result.error["boundary"] == "agent"
+    assert "secret" not in json.dumps(result.error)
 
 
 def test_a_lone_surrogate_in_a_query_is_an_error_for_the_model():
@@ -244,8 +244,8 @@ class Throttling:
 
 @pytest.mark.parametrize("after", ["\u00b2", "9" * 5000, "-1", "", "soon", "1e9"])
 def test_an_odd_retry_after_is_a_failed_sample_and_no_crash(after):
-    ending, _, _ = played(ask, policy=JobRuntimePolicy(Throttling(after), "arn", "t"), seconds=0.4)
-    assert ending.error["boundary"] in ("policy", "deadline")
+    result, _, _ = played(ask, policy=JobRuntimePolicy(Throttling(after), "arn", "t"), seconds=0.4)
+    assert result.error["boundary"] in ("policy", "deadline")
 
 
 def test_an_error_is_kept_short_whatever_it_quotes():

@@ -194,13 +194,13 @@ def test_a_failed_sample_is_not_repeated_and_keeps_its_boundary(function):
     policy, written = Echo(fail_at=2), []
 
     class Ledger:
-        def scored(self, ending):
-            written.append(ending)
+        def scored(self, result):
+            written.append(result)
 
-        def reported(self, ending, report):
+        def reported(self, result, report):
             pass
 
-    ending, _ = run(
+    result, _ = run(
         make_rollout(instance={"prompt": "canary-3"}),
         agent=Agent("a:b", lambda episode: float("twice" in play(function, episode))),
         policy=policy,
@@ -211,8 +211,8 @@ def test_a_failed_sample_is_not_repeated_and_keeps_its_boundary(function):
         deadline=time.time() + 60,
     )
     assert len(policy.requests) == 2
-    assert ending.status == "failed"
-    assert ending.error["boundary"] == "policy", ending.error
+    assert result.status == "failed"
+    assert result.error["boundary"] == "policy", result.error
 
 
 @pytest.mark.parametrize("function", ADAPTERS, ids=lambda f: f.__name__)

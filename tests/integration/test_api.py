@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from devkit.emulator.faults import parse_faults
-from devkit.emulator.stack import JOB_ARN, LocalStack
+from devkit.emulator.stack import JOB_ARN, EmulatedStack
 from devkit.rehearsal.play import play_groups, read_rows
 from environments import calculator
 
@@ -24,7 +24,7 @@ def gold(asked):
 
 @pytest.fixture(scope="module")
 def stack():
-    with LocalStack(gold) as running:
+    with EmulatedStack(gold) as running:
         yield running
 
 
@@ -187,7 +187,7 @@ CLEAN = [("CompleteRollout", 200), ("UpdateReward", 200)]
     ],
 )
 def test_faults_that_pass(faults, reports):
-    with LocalStack(gold, faults=parse_faults(faults)) as stack:
+    with EmulatedStack(gold, faults=parse_faults(faults)) as stack:
         answer = httpx.post(f"{stack.url}/rollout", json=stack.request("f", ROW), timeout=60)
         trajectory = stack.simulator.trajectory(JOB_ARN, "f")
     assert answer.json()["reward"] == 1.0
@@ -200,7 +200,7 @@ def test_faults_that_pass(faults, reports):
 
 @pytest.mark.parametrize("fault", ["drop-before", "drop-after", "status=500"])
 def test_a_sample_that_may_have_been_captured_ends_the_rollout(fault):
-    with LocalStack(gold, faults=parse_faults(f"Sample@2:{fault}")) as stack:
+    with EmulatedStack(gold, faults=parse_faults(f"Sample@2:{fault}")) as stack:
         body = stack.request("f", ROW)
         answer = httpx.post(f"{stack.url}/rollout", json=body, timeout=60)
         again = httpx.post(f"{stack.url}/rollout", json=body, timeout=60)
@@ -214,7 +214,7 @@ def test_a_sample_that_may_have_been_captured_ends_the_rollout(fault):
 
 
 def test_a_reward_that_does_not_get_through_is_kept_and_delivered_by_a_repeat():
-    with LocalStack(
+    with EmulatedStack(
         gold, environ={"ROLLOUT_INLINE_BUDGET": "3", "ROLLOUT_REPORT_MARGIN": "1"}
     ) as stack:
         stack.simulator.faults = parse_faults("UpdateReward:status=500")
@@ -238,7 +238,7 @@ def test_out_of_time_is_504_and_the_trainer_knows():
         release.wait(10)
         return gold(asked)
 
-    with LocalStack(
+    with EmulatedStack(
         never, environ={"ROLLOUT_INLINE_BUDGET": "2", "ROLLOUT_REPORT_MARGIN": "1.5"}
     ) as stack:
         answer = httpx.post(f"{stack.url}/rollout", json=stack.request("f", ROW), timeout=60)
@@ -249,7 +249,7 @@ def test_out_of_time_is_504_and_the_trainer_knows():
 
 
 def test_a_trajectory_the_trainer_closed_is_told_apart():
-    with LocalStack(gold) as stack:
+    with EmulatedStack(gold) as stack:
         body = stack.request("f", ROW)
 
         def closing(asked):
@@ -269,7 +269,7 @@ def test_a_trajectory_the_trainer_closed_is_told_apart():
 
 @pytest.mark.parametrize("agent", ["environments.absent:run", "nonsense"])
 def test_unhealthy_when_the_agent_does_not_load(agent):
-    with LocalStack(gold, agent=agent) as stack:
+    with EmulatedStack(gold, agent=agent) as stack:
         answer = httpx.get(f"{stack.url}/health")
         problem(answer, 503, "agent-unavailable")
         body = stack.request("f", ROW)
@@ -280,7 +280,7 @@ def test_unhealthy_when_the_agent_does_not_load(agent):
 
 
 def test_storage_that_does_not_answer_is_503_and_nothing_is_played():
-    with LocalStack(gold) as stack:
+    with EmulatedStack(gold) as stack:
         boto3.client("dynamodb", "us-west-2", endpoint_url=stack.aws_url).delete_table(
             TableName=stack.table
         )

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from devkit.emulator.stack import JOB_ARN, LocalStack
+from devkit.emulator.stack import JOB_ARN, EmulatedStack
 from devkit.rehearsal.play import play_groups
 from environments import calculator
 from tests.conftest import ROOT
@@ -25,7 +25,7 @@ STATIC = ROOT / "functions/console/static"
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
-    with LocalStack(
+    with EmulatedStack(
         lambda asked: calculator.gold(asked.instance, asked.messages),
         durable=tmp_path_factory.mktemp("durable"),
     ) as running:

@@ -11,7 +11,7 @@ import pytest
 from devkit.emulator.faults import parse_faults
 from devkit.emulator.gateway import LambdaContext, environment_of
 from devkit.emulator.lambda_service import InProcess
-from devkit.emulator.stack import HANDLERS, JOB_ARN, LocalStack
+from devkit.emulator.stack import HANDLERS, JOB_ARN, EmulatedStack
 from environments import calculator
 from rollout.settings import settings
 from rollout.storage.drain import switch
@@ -28,7 +28,7 @@ def gold(asked):
 
 @pytest.fixture
 def stack(tmp_path):
-    with LocalStack(gold, durable=tmp_path / "durable") as running:
+    with EmulatedStack(gold, durable=tmp_path / "durable") as running:
         yield running
 
 
@@ -95,7 +95,7 @@ def test_an_inline_repeat_of_a_running_rollout_waits(tmp_path):
         time.sleep(1)
         return gold(asked)
 
-    with LocalStack(slow, durable=tmp_path) as stack:
+    with EmulatedStack(slow, durable=tmp_path) as stack:
         assert post(stack, "t-1").status_code == 202
         answer = post(stack, "t-1", headers={})
         assert answer.status_code == 409
@@ -108,7 +108,7 @@ def test_a_large_instance_and_large_replies_go_through_the_bucket(tmp_path):
     def wordy(asked):
         return {"content": "ä" * 300_000 + " 5"}
 
-    with LocalStack(wordy, durable=tmp_path) as stack:
+    with EmulatedStack(wordy, durable=tmp_path) as stack:
         row = {**ROW, "padding": "x" * 600_000}
         assert post(stack, "t-1", row).status_code == 202
         state = ended(stack, "t-1")
@@ -118,7 +118,7 @@ def test_a_large_instance_and_large_replies_go_through_the_bucket(tmp_path):
 
 def test_a_trainer_outage_is_outlived(tmp_path):
     faults = parse_faults("UpdateReward@1:status=503,UpdateReward@2:drop-after")
-    with LocalStack(gold, durable=tmp_path, faults=faults) as stack:
+    with EmulatedStack(gold, durable=tmp_path, faults=faults) as stack:
         post(stack, "t-1")
         assert ended(stack, "t-1")["state"] == "ready"
         trajectory = stack.simulator.trajectory(JOB_ARN, "t-1")
@@ -148,7 +148,7 @@ def short_invocations(agent, tmp_path, seconds=12.0, **more):
         return {"content": "5"}
 
     environ = {"ROLLOUT_SAMPLE_TIMEOUT": "1", **more}
-    stack = LocalStack(
+    stack = EmulatedStack(
         slow, durable=tmp_path, invoke=invoke, environ=environ, agent=f"tests.playing:{agent}"
     )
     return stack, invocations
@@ -198,7 +198,7 @@ def test_a_step_of_the_agent_is_made_once(tmp_path):
 
 
 def test_an_agent_that_cannot_replay_is_one_step(tmp_path):
-    with LocalStack(gold, durable=tmp_path, agent="tests.playing:unrepeatable") as stack:
+    with EmulatedStack(gold, durable=tmp_path, agent="tests.playing:unrepeatable") as stack:
         post(stack, "t-1")
         state = ended(stack, "t-1")
         assert (state["result"]["reward"], state["result"]["turns"]) == (0.5, 2)
@@ -225,7 +225,7 @@ def test_the_runner_is_killed_and_goes_on(tmp_path):
         time.sleep(0.4)
         return {"content": "5"}
 
-    with LocalStack(slow, durable=tmp_path, agent="tests.playing:twelve_turns") as stack:
+    with EmulatedStack(slow, durable=tmp_path, agent="tests.playing:twelve_turns") as stack:
         for n in range(4):
             post(stack, f"t-{n}")
         time.sleep(1.5)
@@ -245,7 +245,7 @@ def test_an_execution_that_dies_is_closed_once(tmp_path):
     def broken(event):
         raise RuntimeError
 
-    with LocalStack(gold, durable=tmp_path, invoke=broken, backoff=0) as stack:
+    with EmulatedStack(gold, durable=tmp_path, invoke=broken, backoff=0) as stack:
         post(stack, "t-1")
         state = ended(stack, "t-1")
         trajectory = stack.simulator.trajectory(JOB_ARN, "t-1")
@@ -256,7 +256,7 @@ def test_an_execution_that_dies_is_closed_once(tmp_path):
 
 
 def test_draining_refuses_new_rollouts(tmp_path):
-    with LocalStack(gold, durable=tmp_path) as stack:
+    with EmulatedStack(gold, durable=tmp_path) as stack:
         switch(settings(), on=True)
         switch(settings(), on=True)
         for headers in ({}, ASYNC):
@@ -278,7 +278,7 @@ def test_no_more_run_at_once_than_allowed(tmp_path):
         time.sleep(2)
         return gold(asked)
 
-    with LocalStack(slow, durable=tmp_path, environ=environ) as stack:
+    with EmulatedStack(slow, durable=tmp_path, environ=environ) as stack:
         assert [post(stack, f"t-{n}").status_code for n in range(3)] == [202, 202, 429]
         assert post(stack, "t-0").status_code == 202  # a repeat is never refused
         ended(stack, "t-0")
@@ -319,7 +319,7 @@ def test_a_job_invokes_directly(stack):
 
 
 def test_a_job_without_an_endpoint_uses_the_setting(tmp_path):
-    with LocalStack(gold, durable=tmp_path) as stack:
+    with EmulatedStack(gold, durable=tmp_path) as stack:
         settings.cache_clear()
         import os
 
@@ -373,7 +373,7 @@ def test_the_sweep_starts_what_was_accepted_and_never_began(stack):
 
 def test_the_sweep_delivers_a_reward_that_was_computed(tmp_path):
     faults = parse_faults("UpdateReward:status=503")
-    with LocalStack(
+    with EmulatedStack(
         gold, faults=faults, environ={"ROLLOUT_INLINE_BUDGET": "3", "ROLLOUT_REPORT_MARGIN": "1"}
     ) as stack:
         assert post(stack, "t-1", headers={}).status_code == 503
@@ -400,7 +400,7 @@ def test_sampling_begins_only_once_that_is_written(agent, tmp_path, monkeypatch)
 
     monkeypatch.setattr(Hold, "sampling", flaky)
     environ = {"ROLLOUT_MAX_TURNS": "12"}
-    with LocalStack(
+    with EmulatedStack(
         gold, durable=tmp_path, agent=f"tests.playing:{agent}", environ=environ
     ) as stack:
         post(stack, "t-1")

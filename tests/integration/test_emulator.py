@@ -7,7 +7,7 @@ import json
 import httpx
 import pytest
 
-from devkit.emulator.stack import JOB_ARN, LocalStack
+from devkit.emulator.stack import JOB_ARN, EmulatedStack
 from environments import calculator
 from tests.conftest import ROOT
 from tests.integration.conftest import emulator
@@ -17,7 +17,7 @@ ROW = {"question": "What is 2 + 3?", "answer": "<<2+3=5>>\n#### 5"}
 
 @pytest.fixture(scope="module")
 def stack():
-    with LocalStack(lambda asked: calculator.gold(asked.instance, asked.messages)) as running:
+    with EmulatedStack(lambda asked: calculator.gold(asked.instance, asked.messages)) as running:
         yield running
 
 

@@ -11,7 +11,7 @@ import os
 import pytest
 
 from devkit.emulator.gateway import LambdaContext, environment_of
-from devkit.emulator.stack import HANDLERS, LocalStack
+from devkit.emulator.stack import HANDLERS, EmulatedStack
 from environments import calculator
 from rollout.settings import settings
 from scripts.events import EVENTS, console_events, job_events, other_events, sample_events
@@ -26,7 +26,7 @@ def stack(tmp_path_factory):
     def gold(asked):
         return calculator.gold(asked.instance, asked.messages)
 
-    with LocalStack(gold, durable=tmp_path_factory.mktemp("durable")) as running:
+    with EmulatedStack(gold, durable=tmp_path_factory.mktemp("durable")) as running:
         os.environ["ROLLOUT_JOB_ENDPOINT"] = running.simulator.url
         settings.cache_clear()
         row = json.loads(json.loads((EVENTS / "rollout.json").read_text())["body"])["instance"]

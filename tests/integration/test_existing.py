@@ -82,16 +82,16 @@ def test_failures_keep_their_boundary_and_are_named():
     def lost(*_):
         raise OSError("the model's server is gone")
 
-    ending = rehearse(rft_agent(invoke), INSTANCE, lost)
-    assert (ending.status, ending.reward) == ("failed", None)
-    ending = rehearse(rft_agent(lambda payload: {"no": "reward"}), INSTANCE, says("5"))
-    assert "neither returned" in ending.error["detail"]
+    result = rehearse(rft_agent(invoke), INSTANCE, lost)
+    assert (result.status, result.reward) == ("failed", None)
+    result = rehearse(rft_agent(lambda payload: {"no": "reward"}), INSTANCE, says("5"))
+    assert "neither returned" in result.error["detail"]
     broken = FastAPI()
-    ending = rehearse(server_agent(broken), INSTANCE, says("5"))
-    assert "answered 404 to /rollout" in ending.error["detail"]
+    result = rehearse(server_agent(broken), INSTANCE, says("5"))
+    assert "answered 404 to /rollout" in result.error["detail"]
 
     def gave_up(payload):
         RolloutFeedbackClient(payload["metadata"]).report_error("no luck")
 
-    ending = rehearse(rft_agent(gave_up), INSTANCE, says("5"))
-    assert "reported that its rollout failed" in ending.error["detail"]
+    result = rehearse(rft_agent(gave_up), INSTANCE, says("5"))
+    assert "reported that its rollout failed" in result.error["detail"]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from devkit.emulator.faults import parse_faults
-from devkit.emulator.stack import JOB_ARN, LocalStack
+from devkit.emulator.stack import JOB_ARN, EmulatedStack
 from rollout import RolloutFeedbackClient, RolloutMetadata, make_inference_headers
 from rollout.errors import ContractViolation, ReportRefused, RewardError, Untrusted
 
 
 @pytest.fixture(scope="module")
 def stack():
-    with LocalStack(lambda asked: {"content": "hi"}) as running:
+    with EmulatedStack(lambda asked: {"content": "hi"}) as running:
         yield running
 
 

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from devkit.emulator.server import Server
-from devkit.emulator.stack import LocalStack
+from devkit.emulator.stack import EmulatedStack
 from rollout.aws import clients
 from tests.conftest import completion
 
@@ -31,7 +31,7 @@ def hosted(monkeypatch):
             "ROLLOUT_ALLOWED_MODEL_ENDPOINTS": "base-model",
             "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": server.url,
         }
-        with LocalStack(lambda asked: {"content": "never asked"}, environ=environ) as stack:
+        with EmulatedStack(lambda asked: {"content": "never asked"}, environ=environ) as stack:
             yield stack, seen
             clients.forget()
 

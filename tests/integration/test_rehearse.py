@@ -21,7 +21,7 @@ from starlette.routing import Route
 from devkit.__main__ import main
 from devkit.emulator.gateway import Gateway, environment_of
 from devkit.emulator.server import Server
-from devkit.emulator.stack import HANDLERS, LocalStack
+from devkit.emulator.stack import HANDLERS, EmulatedStack
 from devkit.places import dataset_of
 from devkit.rehearsal.caller import Door
 from devkit.rehearsal.play import play, tasks_of
@@ -70,7 +70,7 @@ def test_memory_does_not_keep_what_has_ended(tmp_path):
     def gold(asked):
         return {"content": f"<guess>{asked.instance['word']}</guess>"}
 
-    with LocalStack(gold, agent=WORDLE) as stack:
+    with EmulatedStack(gold, agent=WORDLE) as stack:
         door = Door(stack.url, durable=False, patience=60)
         tasks = tasks_of(((n, {"word": "crane"}) for n in range(5)), 2, name="m")
         played = list(play(LocalJob(stack, door), tasks, concurrency=4))
@@ -269,7 +269,7 @@ def cloud(tmp_path, monkeypatch):
             "ROLLOUT_ALLOWED_MODEL_ENDPOINTS": "base",
             "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": endpoint.url,
         }
-        with LocalStack(lambda _: {}, agent=WORDLE, durable=tmp_path / "d", environ=environ):
+        with EmulatedStack(lambda _: {}, agent=WORDLE, durable=tmp_path / "d", environ=environ):
             gateway = checked(Gateway(environment_of(HANDLERS / "api.py")))
             with Server(gateway) as door:
                 monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")

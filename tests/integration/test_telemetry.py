@@ -16,7 +16,7 @@ import pytest
 from devkit.emulator.faults import parse_faults
 from devkit.emulator.gateway import LambdaContext, environment_of, proxy_event
 from devkit.emulator.lambda_service import InProcess
-from devkit.emulator.stack import HANDLERS, JOB_ARN, LocalStack
+from devkit.emulator.stack import HANDLERS, JOB_ARN, EmulatedStack
 from rollout.telemetry.logs import logs as telemetry
 from rollout.telemetry.metrics import BOUNDARIES, METRICS, NAMESPACE
 from tests.conftest import ROOT
@@ -88,7 +88,7 @@ def spoken(tmp_path_factory):
     worker = InProcess(environment_of(HANDLERS / "worker.py"))
     with (
         printing() as lines,
-        LocalStack(
+        EmulatedStack(
             talks,
             agent="tests.playing:talkative",
             faults=faults,
@@ -177,7 +177,7 @@ def test_libraries_below_are_silent_though_the_runtime_says_debug():
     sink, root = io.StringIO(), logging.getLogger()
     handler, before = logging.StreamHandler(sink), root.level
     handler.addFilter(lambda record: record.name != telemetry.logger.name)  # as Powertools does
-    with LocalStack(talks, agent="tests.playing:talkative") as stack:
+    with EmulatedStack(talks, agent="tests.playing:talkative") as stack:
         body = json.dumps(stack.request("debug", ROW)).encode()
         api = environment_of(HANDLERS / "api.py")()
         root.addHandler(handler)
@@ -296,7 +296,7 @@ def test_an_agents_own_powertools_logger_carries_the_ids(tmp_path):
     )
     with pytest.MonkeyPatch.context() as patch, printing() as lines:
         patch.syspath_prepend(str(tmp_path))
-        with LocalStack(
+        with EmulatedStack(
             talks, agent="chatty:speaks", environ={"POWERTOOLS_LOG_LEVEL": "INFO"}
         ) as stack:
             assert post(stack, "mine").json()["reward"] == 1.0
@@ -308,7 +308,7 @@ def test_metrics_can_be_switched_off():
     off = {**ENVIRON, "POWERTOOLS_METRICS_DISABLED": "true"}
     with (
         printing() as lines,
-        LocalStack(talks, agent="tests.playing:talkative", environ=off) as stack,
+        EmulatedStack(talks, agent="tests.playing:talkative", environ=off) as stack,
     ):
         post(stack, "off")
     assert [json.loads(line)["message"] for line in lines()] == ["rollout ended"]
@@ -322,7 +322,9 @@ def test_a_report_given_up_counts_when_the_sweep_delivers_it():
     environ = {**ENVIRON, "ROLLOUT_INLINE_BUDGET": "8", "ROLLOUT_REPORT_MARGIN": "2"}
     with (
         printing() as lines,
-        LocalStack(talks, agent="tests.playing:talkative", faults=faults, environ=environ) as stack,
+        EmulatedStack(
+            talks, agent="tests.playing:talkative", faults=faults, environ=environ
+        ) as stack,
     ):
         assert post(stack, "late").status_code == 503
         assert numbers(map(json.loads, lines()), "RolloutsCompleted") == []
@@ -341,7 +343,7 @@ def one_rollout(environ=(), policy=talks, faults="", **instance):
     """The lines of one inline rollout on a stack of its own."""
     with (
         printing() as lines,
-        LocalStack(
+        EmulatedStack(
             policy,
             agent="tests.playing:talkative",
             faults=parse_faults(faults),
@@ -386,7 +388,7 @@ def test_a_rollout_whose_process_died_is_counted_as_closed(tmp_path):
 
     with (
         printing() as lines,
-        LocalStack(
+        EmulatedStack(
             talks,
             agent="tests.playing:talkative",
             durable=tmp_path,
@@ -412,7 +414,7 @@ def test_a_rollout_whose_process_died_is_counted_as_closed(tmp_path):
 
 def test_the_sweep_says_whether_the_stack_is_healthy():
     for agent, healthy in (("tests.playing:talkative", 1), ("tests.playing:nobody", 0)):
-        with printing() as lines, LocalStack(talks, agent=agent, environ=ENVIRON):
+        with printing() as lines, EmulatedStack(talks, agent=agent, environ=ENVIRON):
             environment_of(HANDLERS / "sweep.py")()({}, LambdaContext())
         said = [json.loads(line) for line in lines()]
         assert numbers(said, "Healthy") == [healthy]

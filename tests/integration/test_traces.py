@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from devkit.emulator.faults import Fault, FaultScript
-from devkit.emulator.stack import JOB_ARN, LocalStack
+from devkit.emulator.stack import JOB_ARN, EmulatedStack
 from tests.integration.test_telemetry import ASYNC, ended, post, talks
 
 AGENT = "tests.playing:talkative"
@@ -36,7 +36,7 @@ def spans(exporter, tmp_path_factory):
         Fault("Sample", "status", nth=2, value=500, trajectory_id="sick"),
     ])  # fmt: skip
     durable = tmp_path_factory.mktemp("durable")
-    with LocalStack(talks, agent=AGENT, faults=faults, durable=durable, environ=ON) as stack:
+    with EmulatedStack(talks, agent=AGENT, faults=faults, durable=durable, environ=ON) as stack:
         assert post(stack, "inline").status_code == 200
         assert post(stack, "raises", **{"raise": True}).status_code == 200
         assert post(stack, "sick").status_code == 200
@@ -102,7 +102,7 @@ def test_no_span_has_content(spans):
 
 def test_nothing_is_traced_or_imported_when_it_is_off(exporter):
     exporter.clear()
-    with LocalStack(talks, agent=AGENT) as stack:
+    with EmulatedStack(talks, agent=AGENT) as stack:
         post(stack, "off")
     assert exporter.get_finished_spans() == ()
     code = "import sys, api, worker, job, sweep, closer; print('opentelemetry' in sys.modules)"
@@ -111,7 +111,7 @@ def test_nothing_is_traced_or_imported_when_it_is_off(exporter):
 
 
 def test_health_says_that_there_is_nothing_to_trace_with_and_rollouts_go_on(monkeypatch):
-    with LocalStack(talks, agent=AGENT, environ=ON) as stack:
+    with EmulatedStack(talks, agent=AGENT, environ=ON) as stack:
         # What find_spec looks up: a module that is known to be missing.
         monkeypatch.setitem(sys.modules, "opentelemetry", None)
         answer = httpx.get(f"{stack.url}/health")

@@ -149,10 +149,10 @@ def test_the_trainers_parameters_win_unless_the_agent_insists():
     episode = make_episode(policy, params=InferenceParams(temperature=1.0))
     messages = [{"role": "user", "content": "hi"}]
     episode.sample(messages, temperature=0.2, stop=["x"], seed=7, logprobs=True)
-    episode.sample(messages, temperature=0.2, insist=True)
+    episode.sample(messages, temperature=0.2, override_trainer=True)
     assert [r["temperature"] for r in policy.requests] == [1.0, 0.2]
     assert (policy.requests[0]["stop"], policy.requests[0]["seed"]) == (["x"], 7)
-    assert "insist" not in policy.requests[1]
+    assert "override_trainer" not in policy.requests[1]
 
 
 def stream(*chunks):

@@ -1,4 +1,4 @@
-"""What a run leaves behind: its ending, the words of its errors, and what a replay may and may not."""
+"""What a run leaves behind: its result, the words of its errors, and what a replay may and may not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rollout.errors import (
     ReportUndelivered,
     SampleFailed,
 )
-from rollout.run import Ending, abandoned, run
+from rollout.run import Result, abandoned, run
 from rollout.steps import InlineSteps, Sampled
 from tests.conftest import ScriptedPolicy, completion, make_rollout, make_settings
 
@@ -78,18 +78,18 @@ class Told:
     def reward(self, rewards):
         self.said.append(rewards)
 
-    def scored(self, ending):
-        self.said.append(("scored", ending))
+    def scored(self, result):
+        self.said.append(("scored", result))
 
-    def reported(self, ending, report):
-        self.said.append(("reported", ending, report.delivery, report.detail))
+    def reported(self, result, report):
+        self.said.append(("reported", result, report.delivery, report.detail))
 
 
 def played(function, *lines, steps=None, told=None, rollout=None, deadline=None, **overrides):
-    """Play an agent; its ending, its report and what was said to trainer and ledger."""
+    """Play an agent; its result, its report and what was said to trainer and ledger."""
     settings = make_settings(**overrides)
     told = told or Told()
-    ending, report = run(
+    result, report = run(
         rollout or make_rollout(settings),
         agent=Agent("environments.mine:run", function),
         policy=ScriptedPolicy(*lines),
@@ -99,7 +99,7 @@ def played(function, *lines, steps=None, told=None, rollout=None, deadline=None,
         settings=settings,
         deadline=time.time() + 5 if deadline is None else deadline,
     )
-    return ending, report, told.said
+    return result, report, told.said
 
 
 def ask(episode, messages=QUESTION):
@@ -111,7 +111,7 @@ def recorded(content="1"):
     return Sampled(reply.encode(), 0.0)
 
 
-# --- the ending -------------------------------------------------------------------------------------
+# --- the result -------------------------------------------------------------------------------------
 
 
 def test_an_ending_holds_all_that_was_played(clock):
@@ -121,25 +121,25 @@ def test_an_ending_holds_all_that_was_played(clock):
         clock.sleep(1.23456)
         return Outcome(ask(episode, AGAIN), {"theirs": 3}, {"seen": [1]})
 
-    ending, report, said = played(agent, completion("0"), completion("0.5"))
-    assert (ending.status, ending.rewards, ending.error) == ("ready", [0.5], None)
-    assert ending.metrics == {"mine": 2.0, "theirs": 3.0}
-    assert ending.output == {"seen": [1]}
-    assert (ending.turns, ending.uncertain, ending.seconds) == (2, 0, 1.235)
-    assert ending.usage == {"prompt_tokens": 20, "completion_tokens": 10}
-    assert [turn["messages"] for turn in ending.transcript] == [QUESTION, AGAIN[1:]]
+    result, report, said = played(agent, completion("0"), completion("0.5"))
+    assert (result.status, result.rewards, result.error) == ("ready", [0.5], None)
+    assert result.metrics == {"mine": 2.0, "theirs": 3.0}
+    assert result.output == {"seen": [1]}
+    assert (result.turns, result.possibly_captured, result.seconds) == (2, 0, 1.235)
+    assert result.usage == {"prompt_tokens": 20, "completion_tokens": 10}
+    assert [turn["messages"] for turn in result.transcript] == [QUESTION, AGAIN[1:]]
     assert said == [
-        ("scored", ending),
+        ("scored", result),
         "ready",
         [0.5],
-        ("reported", ending, "delivered", ""),
+        ("reported", result, "delivered", ""),
     ]
     assert report.delivery == "delivered"
 
 
 def test_the_caller_is_answered_with_the_ending_and_no_transcript():
-    ready = Ending("ready", [0.5, 1.0], {"m": 1.0}, {"seen": 1}, None, turns=2)
-    assert ready.result("t-1") == {
+    ready = Result("ready", [0.5, 1.0], {"m": 1.0}, {"seen": 1}, None, turns=2)
+    assert ready.answer("t-1") == {
         "trajectory_id": "t-1",
         "status": "ready",
         "reward": 1.5,
@@ -148,9 +148,9 @@ def test_the_caller_is_answered_with_the_ending_and_no_transcript():
         "metrics": {"m": 1.0},
         "output": {"seen": 1},
     }
-    failed = Ending("failed", None, error={"type": "urn:rollout:problem:out-of-time"})
-    assert failed.result("t-2")["error"] == {"type": "urn:rollout:problem:out-of-time"}
-    assert failed.result("t-2")["reward"] is None
+    failed = Result("failed", None, error={"type": "urn:rollout:problem:out-of-time"})
+    assert failed.answer("t-2")["error"] == {"type": "urn:rollout:problem:out-of-time"}
+    assert failed.answer("t-2")["reward"] is None
 
 
 def test_an_agent_sees_the_problem_and_the_policy_the_model():
@@ -340,9 +340,9 @@ def wrapped_in_a_circle(episode):
     ],
 )
 def test_a_failure_that_a_framework_wrapped_keeps_its_boundary(function):
-    ending = played(function, SampleFailed("gone", captured="unknown"))[0]
-    assert (ending.error["boundary"], ending.error["detail"]) == ("policy", "gone")
-    assert ending.uncertain == 1
+    result = played(function, SampleFailed("gone", captured="unknown"))[0]
+    assert (result.error["boundary"], result.error["detail"]) == ("policy", "gone")
+    assert result.possibly_captured == 1
 
 
 def test_an_agents_exceptions_in_a_circle_are_still_the_agents():
@@ -372,9 +372,9 @@ def test_the_effects_of_a_rollout_are_told_apart_by_name():
     ],
 )
 def test_why_a_report_was_not_delivered_is_remembered(refusal, delivery, detail):
-    ending, returned, said = played(ask, completion("1"), told=Told(refusal))
+    result, returned, said = played(ask, completion("1"), told=Told(refusal))
     assert (returned.delivery, returned.detail) == (delivery, detail)
-    assert said[-1] == ("reported", ending, delivery, detail)
+    assert said[-1] == ("reported", result, delivery, detail)
 
 
 # --- replays ----------------------------------------------------------------------------------------
@@ -385,38 +385,38 @@ def test_a_replay_gets_a_moment_to_tell_what_happened_though_its_time_is_over():
         time.sleep(0.1)
         return ask(episode)
 
-    ending = played(agent, steps=ReplayedSteps(recorded()), deadline=time.time() - 60)[0]
-    assert (ending.status, ending.rewards, ending.uncertain) == ("ready", [1.0], 0)
+    result = played(agent, steps=ReplayedSteps(recorded()), deadline=time.time() - 60)[0]
+    assert (result.status, result.rewards, result.possibly_captured) == ("ready", [1.0], 0)
 
 
 def test_a_replay_that_ends_before_its_records_do_is_a_mismatch():
-    ending = played(ask, steps=ReplayedSteps(recorded(), recorded()))[0]
-    assert ending.error["detail"] == (
+    result = played(ask, steps=ReplayedSteps(recorded(), recorded()))[0]
+    assert result.error["detail"] == (
         "Agent environments.mine:run ended after turn 1, though more turns or steps were recorded when it "
         "ran before. Between its episode's calls an agent must be deterministic; otherwise mark it "
         "@agent(replay=False)."
     )
-    assert ending.status == "failed"
+    assert result.status == "failed"
 
 
 def test_a_replay_that_fails_before_its_first_turn_may_not_be_played_again():
-    ending = played(lambda e: 1 / 0, steps=ReplayedSteps(recorded()))[0]
-    assert (ending.turns, ending.uncertain, ending.untouched) == (0, 1, False)
+    result = played(lambda e: 1 / 0, steps=ReplayedSteps(recorded()))[0]
+    assert (result.turns, result.possibly_captured, result.untouched) == (0, 1, False)
 
 
 def test_a_rollout_whose_player_died_fails_and_may_not_be_played_again():
     error = Abandoned("The execution was stopped.")
-    ending, _, said = played(ask, steps=AbandonedSteps(error))
-    assert ending == Ending("failed", None, error=error.document(), uncertain=1)
-    assert said == [("scored", ending), "failed", ("reported", ending, "delivered", "")]
-    assert abandoned() == Ending(
+    result, _, said = played(ask, steps=AbandonedSteps(error))
+    assert result == Result("failed", None, error=error.document(), possibly_captured=1)
+    assert said == [("scored", result), "failed", ("reported", result, "delivered", "")]
+    assert abandoned() == Result(
         "failed",
         None,
         error=Abandoned(
             "The process that played this rollout died after it had begun to sample; a second play "
             "would mix two attempts in one trajectory."
         ).document(),
-        uncertain=1,
+        possibly_captured=1,
     )
 
 

@@ -128,9 +128,9 @@ def test_an_instance_that_cannot_be_used_names_what_is_wrong():
         (sql.sql, {"question": "q", "setup": "nonsense", "query": "x"}, "'setup' does not run"),
         (sql.sql, {"question": "q", "setup": "", "query": "SELECT x"}, "'query' does not run"),
     ):
-        ending = rehearse(module, row, wordle.silent)
-        assert ending.error is not None
-        assert said in ending.error["detail"]
+        result = rehearse(module, row, wordle.silent)
+        assert result.error is not None
+        assert said in result.error["detail"]
 
 
 def test_changing_before_verifying_breaks_the_procedure():
@@ -143,8 +143,8 @@ def test_changing_before_verifying_breaks_the_procedure():
         call = tool_call("refund", {"order_id": instance["order_id"], "amount": amount})
         return {"content": None, "tool_calls": [call]}
 
-    ending = rehearse(support_desk.support_desk, row, hasty)
-    assert (ending.reward, ending.metrics["broke_procedure"]) == (0.0, 1.0)
+    result = rehearse(support_desk.support_desk, row, hasty)
+    assert (result.reward, result.metrics["broke_procedure"]) == (0.0, 1.0)
 
 
 def test_each_episode_has_a_database_of_its_own():

@@ -9,11 +9,11 @@ import boto3
 import pytest
 
 from rollout.errors import AlreadyRunning, BodyMismatch, NotFound
-from rollout.run import Ending, Report
+from rollout.run import Report, Result
 from rollout.storage.records import Records
 from tests.conftest import JOB_ARN, REGION, make_rollout, make_settings
 
-READY = Ending(
+READY = Result(
     status="ready", rewards=[0.5], output={"x": 1}, turns=2, transcript=[{"messages": []}]
 )
 
@@ -44,7 +44,7 @@ def test_the_ending_is_answered_from_the_row_and_kept_in_the_bucket(store):
     again.reported(READY, Report("delivered"))
     verdict, known = accept(store)
     assert verdict == "answer"
-    assert known.known.ending() == replace(READY, transcript=[])
+    assert known.known.result() == replace(READY, transcript=[])
     key = known.known.row["content"]
     body = boto3.client("s3", REGION).get_object(Bucket="trajectories", Key=key)["Body"].read()
     document = json.loads(gzip.decompress(body))
@@ -64,12 +64,12 @@ def test_nothing_but_numbers_is_kept_where_privacy_asks_for_it(store):
 
 def test_a_failure_before_any_turn_is_played_again_and_one_after_is_not(store):
     _, hold = accept(store)
-    failed = Ending(status="failed", rewards=None, error={"boundary": "policy"})
+    failed = Result(status="failed", rewards=None, error={"boundary": "policy"})
     hold.scored(failed)
     hold.reported(failed, Report("delivered"))
     verdict, second = accept(store)
     assert (verdict, second.attempt) == ("play", 2)
-    touched = replace(failed, uncertain=1)
+    touched = replace(failed, possibly_captured=1)
     second.scored(touched)
     second.reported(touched, Report("delivered"))
     assert accept(store)[0] == "answer"
@@ -184,7 +184,7 @@ def test_a_write_that_is_repeated_after_a_crash_changes_nothing(store):
         hold.reported(READY, Report("delivered"))
     hold.scored(READY)
     row = store.get(JOB_ARN, "t-1")
-    assert (row.state, row.ending().rewards) == ("ready", [0.5])
+    assert (row.state, row.result().rewards) == ("ready", [0.5])
     assert "request" not in row.row
 
 

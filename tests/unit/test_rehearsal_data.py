@@ -161,7 +161,7 @@ def test_what_did_not_survive_is_counted():
         [
             record("well"),
             record("twice", turns=turns, turns_answered=1),
-            record("uncertain", turns=turns, turns_answered=1, **{**lost, "reports": ["CompleteRollout 200"]}),
+            record("possibly_captured", turns=turns, turns_answered=1, **{**lost, "reports": ["CompleteRollout 200"]}),
             record("silent", reports=["CompleteRollout 200"]),
             record("fought", reports=["CompleteRollout 200", "UpdateReward 200", "UpdateReward 409"]),
         ]
@@ -169,6 +169,6 @@ def test_what_did_not_survive_is_counted():
     assert found.turn_twice == ["twice"]
     assert found.unreported == ["silent"]
     assert found.in_conflict == ["fought"]
-    assert found.endings == {"ready": 4, "sample-failed": 1}
+    assert found.results == {"ready": 4, "sample-failed": 1}
     assert not found.clean
     assert "turns captured twice   1  twice" in list(found.lines())

@@ -47,10 +47,10 @@ class Ledger:
     def __init__(self, log):
         self.log = log
 
-    def scored(self, ending):
-        self.log.append(("scored", ending.rewards))
+    def scored(self, result):
+        self.log.append(("scored", result.rewards))
 
-    def reported(self, ending, report):
+    def reported(self, result, report):
         self.log.append(("reported", report.delivery))
 
 
@@ -66,7 +66,7 @@ def played(
 ):
     trainer = trainer or Trainer()
     settings = make_settings(**overrides)
-    ending, report = run(
+    result, report = run(
         rollout or make_rollout(settings),
         agent=Agent("environments.mine:run", function),
         policy=policy or ScriptedPolicy(*lines),
@@ -76,7 +76,7 @@ def played(
         settings=settings,
         deadline=time.time() + seconds,
     )
-    return ending, report, trainer
+    return result, report, trainer
 
 
 def ask(episode):
@@ -129,16 +129,16 @@ def test_the_trainers_parameters_win():
     ],
 )
 def test_a_failure_is_an_ending_that_names_its_boundary(function, lines, boundary, slug):
-    ending, _, trainer = played(function, *lines)
-    assert ending.error["boundary"] == boundary
-    assert ending.error["type"] == f"urn:rollout:problem:{slug}"
+    result, _, trainer = played(function, *lines)
+    assert result.error["boundary"] == boundary
+    assert result.error["type"] == f"urn:rollout:problem:{slug}"
     assert trainer.heard == [("scored", None), ("complete", "failed"), ("reported", "delivered")]
 
 
 def test_the_agents_own_words_stay_out_of_the_error():
-    ending, _, _ = played(lambda e: {}["the secret answer"])
-    assert "secret" not in ending.error["detail"]
-    assert "test_run.py:" in ending.error["detail"]
+    result, _, _ = played(lambda e: {}["the secret answer"])
+    assert "secret" not in result.error["detail"]
+    assert "test_run.py:" in result.error["detail"]
 
 
 @pytest.mark.parametrize(
@@ -156,18 +156,18 @@ def test_failure_policy(policy, turns, status, rewards):
             ask(episode)
         raise RuntimeError
 
-    ending, _, _ = played(fail, *[completion("1")] * turns, failure_policy=policy)
-    assert (ending.status, ending.rewards) == (status, rewards)
-    assert ending.error["boundary"] == "agent"
+    result, _, _ = played(fail, *[completion("1")] * turns, failure_policy=policy)
+    assert (result.status, result.rewards) == (status, rewards)
+    assert result.error["boundary"] == "agent"
 
 
 def test_an_agent_that_hangs_is_reported_in_time():
     hold = threading.Event()
     began = time.monotonic()
-    ending, _, trainer = played(lambda e: ask(e) and hold.wait(30), completion("1"), seconds=0.2)
+    result, _, trainer = played(lambda e: ask(e) and hold.wait(30), completion("1"), seconds=0.2)
     hold.set()
     assert time.monotonic() - began < 5
-    assert ending.error["type"].endswith("out-of-time")
+    assert result.error["type"].endswith("out-of-time")
     assert ("complete", "failed") in trainer.heard
 
 
@@ -202,10 +202,10 @@ def test_budgets_end_the_episode_and_can_be_caught(setting, value):
             return Outcome(0.25, output=type(error).__name__)
 
     call = completion(tool_calls=[tool_call("add", {"a": 1, "b": 2})])
-    ending, _, _ = played(greedy, *[call] * 5, **{setting: value})
-    assert ending.output == "BudgetSpent"
-    assert ending.rewards == [0.25]
-    assert ending.turns == 2
+    result, _, _ = played(greedy, *[call] * 5, **{setting: value})
+    assert result.output == "BudgetSpent"
+    assert result.rewards == [0.25]
+    assert result.turns == 2
 
 
 def test_a_conversation_calls_tools_and_returns_their_errors_to_the_model():
@@ -224,9 +224,9 @@ def test_a_conversation_calls_tools_and_returns_their_errors_to_the_model():
         captured.extend(episode.transcript)
         return float(reply.text)
 
-    ending, _, _ = played(agent, policy=policy)
-    assert ending.rewards == [3.0]
-    assert ending.metrics == {"tool_calls": 3, "tool_errors": 2}
+    result, _, _ = played(agent, policy=policy)
+    assert result.rewards == [3.0]
+    assert result.metrics == {"tool_calls": 3, "tool_errors": 2}
     said = [m["content"] for m in policy.requests[2]["messages"] if m["role"] == "tool"]
     assert said[0] == "3"
     assert said[1].startswith("Error: invalid arguments")
@@ -242,10 +242,10 @@ def test_a_broken_tool_fails_the_rollout_and_is_no_text():
         raise ConnectionError("secret host")
 
     call = completion(tool_calls=[tool_call("lookup", {"key": "x"})])
-    ending, _, _ = played(lambda e: e.converse("go", tools=[lookup]), call)
-    assert ending.error["boundary"] == "tool"
-    assert "secret" not in ending.error["detail"]
-    assert ToolBroken.slug in ending.error["type"]
+    result, _, _ = played(lambda e: e.converse("go", tools=[lookup]), call)
+    assert result.error["boundary"] == "tool"
+    assert "secret" not in result.error["detail"]
+    assert ToolBroken.slug in result.error["type"]
 
 
 @pytest.mark.parametrize(

@@ -9,20 +9,20 @@ from dataclasses import replace
 import boto3
 import pytest
 
-from rollout.run import Ending, Report
+from rollout.run import Report, Result
 from rollout.storage.archive import Archive, rebin
 from rollout.storage.totals import Tally, is_flat, width_at
 from tests.conftest import JOB_ARN, REGION, make_rollout, make_settings
 from tests.unit.test_records import accept, accept_durable, begin
 
-READY = Ending(status="ready", rewards=[1.0], turns=2, seconds=1.5, usage={"prompt_tokens": 7})
-FAILED = Ending(status="failed", rewards=None, error={"boundary": "policy"}, seconds=0.5)
+READY = Result(status="ready", rewards=[1.0], turns=2, seconds=1.5, usage={"prompt_tokens": 7})
+FAILED = Result(status="failed", rewards=None, error={"boundary": "policy"}, seconds=0.5)
 
 
-def play(store, name, ending, group=0, told="delivered"):
+def play(store, name, result, group=0, told="delivered"):
     _, hold = accept(store, trajectory_id=name, instance={"n": group})
-    hold.scored(ending)
-    hold.reported(ending, Report(told))
+    hold.scored(result)
+    hold.reported(result, Report(told))
     return hold
 
 

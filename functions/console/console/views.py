@@ -134,7 +134,7 @@ class Views:
             "job": job,
             "record": record,
             "row": record.row,
-            "ending": record.ending(),
+            "result": record.result(),
             "report": json.loads(record.row.get("report", "null")),
             "instance": json.dumps(
                 document.get("request", {}).get("instance"), indent=2, ensure_ascii=False
@@ -175,7 +175,7 @@ class Views:
             record = self._archive().get(job, queries.text(query, name))
             turns, _, missing = self._turns(record)
             sides.append(
-                {"record": record, "ending": record.ending(), "turns": turns, "missing": missing}
+                {"record": record, "result": record.result(), "turns": turns, "missing": missing}
             )
         pairs = list(side_by_side(sides[0]["turns"], sides[1]["turns"]))
         same = len({side["record"].row["group"] for side in sides}) == 1

@@ -125,7 +125,7 @@ class Episode:
         self._started = 0
         self._tool_calls = 0
         self._closed = False
-        self.maybe_captured = 0
+        self.possibly_captured = 0
 
     # --- what an agent uses -------------------------------------------------------------------
 
@@ -163,7 +163,7 @@ class Episode:
         messages: Sequence[Message],
         *,
         tools: Sequence[Callable[..., Any] | Tool | dict[str, Any]] = (),
-        insist: bool = False,
+        override_trainer: bool = False,
         **params: Any,
     ) -> Reply:
         """Sample one turn from the policy.
@@ -171,7 +171,7 @@ class Episode:
         Args:
             messages: the whole conversation so far, in the chat-completions format.
             tools: functions, :class:`~rollout.tools.Tool` objects or ready schemas to offer.
-            insist: whether ``params`` win over the trainer's. Not for training: the trainer learns
+            override_trainer: whether ``params`` win over the trainer's. Not for training: the trainer learns
                 from samples of the temperature it asked for.
             **params: further fields of the request (``stop``, ``tool_choice``, ``response_format``,
                 ``seed``, ``logprobs`` …), passed through as they are. The trainer's ``temperature``,
@@ -184,7 +184,7 @@ class Episode:
             BadReply: the policy's answer is not a chat completion.
         """
         request: dict[str, Any] = (
-            {**self._params, **params} if insist else {**params, **self._params}
+            {**self._params, **params} if override_trainer else {**params, **self._params}
         )
         if tools:
             request["tools"] = [t if isinstance(t, dict) else as_tool(t).schema() for t in tools]
@@ -201,10 +201,10 @@ class Episode:
             reply = read_reply(data)
         except SampleFailed as error:
             if error.captured != "no":
-                self.maybe_captured += 1
+                self.possibly_captured += 1
             raise
         except BadReply:
-            self.maybe_captured += 1  # unreadable to us, but stored by the platform
+            self.possibly_captured += 1  # unreadable to us, but stored by the platform
             raise
         self._remember(written, request, reply, seconds)
         return reply

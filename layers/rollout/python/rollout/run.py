@@ -1,6 +1,6 @@
 """One rollout from request to terminal report, with budgets and deadline. No AWS in here.
 
-The order is what keeps the promises: the ending is recorded before anything is reported, so a reward
+The order is what keeps the promises: the result is recorded before anything is reported, so a reward
 that was computed survives whatever dies next; CompleteRollout comes before UpdateReward, each
 repeated on its own; the terminal record is written last.
 """
@@ -73,7 +73,7 @@ class Rollout:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class Result:
     """How a rollout ended, before anyone is told.
 
     Args:
@@ -81,7 +81,7 @@ class Ending:
         rewards: one or one per turn; None where the status is ``failed``.
         error: the failure, also where FailurePolicy completes the rollout with a reward.
         turns: turns sampled and read.
-        uncertain: turns that may have been captured though their reply was lost.
+        possibly_captured: turns that may have been captured though their reply was lost.
     """
 
     status: Status
@@ -90,7 +90,7 @@ class Ending:
     output: Any = None
     error: dict[str, str] | None = None
     turns: int = 0
-    uncertain: int = 0
+    possibly_captured: int = 0
     usage: dict[str, int] = field(default_factory=dict[str, int])
     seconds: float = 0.0
     transcript: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -103,9 +103,9 @@ class Ending:
     @property
     def untouched(self) -> bool:
         """Whether provably no turn was captured, so that the rollout may be played again."""
-        return self.turns == 0 and self.uncertain == 0
+        return self.turns == 0 and self.possibly_captured == 0
 
-    def result(self, trajectory_id: str) -> dict[str, Any]:
+    def answer(self, trajectory_id: str) -> dict[str, Any]:
         """The body of the answer to ``POST /rollout``."""
         result: dict[str, Any] = {
             "trajectory_id": trajectory_id,
@@ -142,11 +142,11 @@ class Report:
 class Ledger(Protocol):
     """What ``run`` has remembered about the rollout it plays."""
 
-    def scored(self, ending: Ending) -> None:
-        """Remember the ending; from here on its reward survives."""
+    def scored(self, result: Result) -> None:
+        """Remember the result; from here on its reward survives."""
         ...
 
-    def reported(self, ending: Ending, report: Report) -> None:
+    def reported(self, result: Result, report: Report) -> None:
         """Remember what became of the report; terminal unless it is pending."""
         ...
 
@@ -161,22 +161,22 @@ def run(
     ledger: Ledger,
     settings: Settings,
     deadline: float,
-) -> tuple[Ending, Report]:
+) -> tuple[Result, Report]:
     """Play a rollout and report it.
 
     Args:
         deadline: epoch seconds by which the agent must have answered.
 
     Returns:
-        The ending and what became of its report. Failures of agent, policy, tools and time are
-        endings, not exceptions.
+        The result and what became of its report. Failures of agent, policy, tools and time are
+        results, not exceptions.
 
     Raises:
         Unavailable: the records could not be written; the rollout can be taken up again.
     """
 
     def body() -> dict[str, Any]:
-        ending = play(
+        result = play(
             rollout,
             agent=agent,
             policy=policy,
@@ -184,18 +184,18 @@ def run(
             settings=settings,
             deadline=deadline,
         )
-        return _shallow(ending)
+        return _shallow(result)
 
     try:
-        ending = Ending(**steps.play(body))
+        result = Result(**steps.play(body))
     except Abandoned as error:
-        ending = abandoned(error)
-    steps.remember("scored", lambda: ledger.scored(ending))
-    return ending, report(ending, steps=steps, feedback=feedback, ledger=ledger)
+        result = abandoned(error)
+    steps.remember("scored", lambda: ledger.scored(result))
+    return result, report(result, steps=steps, feedback=feedback, ledger=ledger)
 
 
 def report(
-    ending: Ending,
+    result: Result,
     *,
     steps: Steps,
     feedback: Feedback | None,
@@ -205,8 +205,8 @@ def report(
     outcome = Report("delivered")
     try:
         if feedback is not None:
-            steps.report("complete", lambda: feedback.complete(ending.status))
-            rewards = ending.rewards
+            steps.report("complete", lambda: feedback.complete(result.status))
+            rewards = result.rewards
             if rewards is not None:
                 steps.report("reward", lambda: feedback.reward(rewards))
     except ReportRefused as error:
@@ -214,7 +214,7 @@ def report(
     except ReportUndelivered as error:
         outcome = Report("pending", error.detail)
     outcome = replace(outcome, tries=dict(steps.tries))
-    steps.remember("reported", lambda: ledger.reported(ending, outcome))
+    steps.remember("reported", lambda: ledger.reported(result, outcome))
     return outcome
 
 
@@ -226,7 +226,7 @@ def play(
     steps: Steps,
     settings: Settings,
     deadline: float,
-) -> Ending:
+) -> Result:
     """Run the agent on its episode until it answers, fails or runs out of time."""
     began = time.time()
     replayed = steps.replaying()
@@ -271,17 +271,17 @@ def play(
         floor = settings.failure_policy.floor(error.boundary)
         if floor is not None and episode.turns > 0:
             rewards = shape_rewards(floor, episode.turns, settings.reward_shape, agent.name)
-    uncertain = episode.maybe_captured
-    if replayed and episode.turns == 0 and uncertain == 0:
-        uncertain = 1  # it did not get as far as it had before
-    return Ending(
+    possibly_captured = episode.possibly_captured
+    if replayed and episode.turns == 0 and possibly_captured == 0:
+        possibly_captured = 1  # it did not get as far as it had before
+    return Result(
         status="failed" if rewards is None else "ready",
         rewards=rewards,
         metrics={**episode.metrics, **metrics},
         output=output,
         error=error.document() if error else None,
         turns=episode.turns,
-        uncertain=uncertain,
+        possibly_captured=possibly_captured,
         usage=episode.usage(),
         seconds=round(time.time() - began, 3),
         transcript=[_shallow(turn) for turn in episode.transcript],
@@ -410,8 +410,8 @@ def _digest(what: str, value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def abandoned(error: Abandoned | None = None) -> Ending:
-    """The ending of a rollout whose process died after it began to sample.
+def abandoned(error: Abandoned | None = None) -> Result:
+    """The result of a rollout whose process died after it began to sample.
 
     Failed whatever FailurePolicy says: a floor needs a turn that was captured for certain.
 
@@ -422,4 +422,4 @@ def abandoned(error: Abandoned | None = None) -> Ending:
         "The process that played this rollout died after it had begun to sample; a second play "
         "would mix two attempts in one trajectory."
     )
-    return Ending(status="failed", rewards=None, error=error.document(), uncertain=1)
+    return Result(status="failed", rewards=None, error=error.document(), possibly_captured=1)

@@ -32,7 +32,7 @@ class Steps(Protocol):
     tries: dict[str, int]
 
     def play(self, body: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Run the agent's part once and return its ending (a JSON object).
+        """Run the agent's part once and return its result (a JSON object).
 
         Every ``turn`` and ``step`` happens inside ``body``.
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from rollout.agent import Agent
 from rollout.contract import RolloutMetadata, RolloutRequest
-from rollout.run import Ending, Rollout, play
+from rollout.run import Result, Rollout, play
 from rollout.settings import read_settings
 from rollout.steps import InlineSteps
 from rollout.trust import Destination
@@ -32,7 +32,7 @@ def rehearse(
     trajectory_id: str = "rehearsal",
     max_turns: int = 50,
     seconds: float = 60.0,
-) -> Ending:
+) -> Result:
     """Play one rollout of an agent against a script.
 
     Args:
@@ -44,7 +44,7 @@ def rehearse(
         seconds: the budget of time.
 
     Returns:
-        How it ended; a failure is an ending, not an exception.
+        How it ended; a failure is an result, not an exception.
     """
     request = RolloutRequest(
         instance=instance,
@@ -108,14 +108,14 @@ def check_order(
     """
     rewards: list[float] = []
     for name, script in scripts:
-        ending = rehearse(function, instance, script)
-        if ending.reward is None:
-            raise ValueError(f"script {name!r} failed: {(ending.error or {}).get('detail')}")
-        if not rewards and ending.reward != best:
-            raise ValueError(f"script {name!r} earned {ending.reward:g}, not the {best:g} of gold")
-        if rewards and ending.reward >= rewards[-1]:
+        result = rehearse(function, instance, script)
+        if result.reward is None:
+            raise ValueError(f"script {name!r} failed: {(result.error or {}).get('detail')}")
+        if not rewards and result.reward != best:
+            raise ValueError(f"script {name!r} earned {result.reward:g}, not the {best:g} of gold")
+        if rewards and result.reward >= rewards[-1]:
             raise ValueError(
-                f"script {name!r} earned {ending.reward:g}, no less than the one before it"
+                f"script {name!r} earned {result.reward:g}, no less than the one before it"
             )
-        rewards.append(ending.reward)
+        rewards.append(result.reward)
     return rewards

@@ -7,7 +7,7 @@ import time
 from rollout import trust
 from rollout.errors import Abandoned, Untrusted
 from rollout.feedback import Feedback, feedback_for
-from rollout.run import Ending, Report, abandoned, report
+from rollout.run import Report, Result, abandoned, report
 from rollout.settings import Settings
 from rollout.steps import InlineSteps, Steps
 from rollout.storage.records import Hold, Record, Records
@@ -16,8 +16,8 @@ from rollout.storage.records import Hold, Record, Records
 _PATIENCE = 15.0
 
 
-def settle(record: Record, settings: Settings, why: str) -> tuple[Ending, Report]:
-    """Close a rollout with the trainer: deliver the ending it has, or report that it died.
+def settle(record: Record, settings: Settings, why: str) -> tuple[Result, Report]:
+    """Close a rollout with the trainer: deliver the result it has, or report that it died.
 
     Args:
         record: a rollout that has not ended and that nobody plays any more.
@@ -34,29 +34,29 @@ def settle(record: Record, settings: Settings, why: str) -> tuple[Ending, Report
         if where.job_arn:
             trust.check_metadata(hold.rollout.request.metadata, settings)
     except Untrusted as error:  # the settings have changed since it was accepted
-        ending, refused = _ending(hold, Abandoned(why)), Report("refused", error.detail)
-        hold.reported(ending, refused)
-        return ending, refused
+        result, refused = _result(hold, Abandoned(why)), Report("refused", error.detail)
+        hold.reported(result, refused)
+        return result, refused
     return finish(hold, steps=steps, feedback=feedback_for(where), why=Abandoned(why))
 
 
 def finish(
     hold: Hold, *, steps: Steps, feedback: Feedback | None, why: Abandoned | None = None
-) -> tuple[Ending, Report]:
-    """Deliver the ending a rollout has; one that has none died, and is reported so.
+) -> tuple[Result, Report]:
+    """Deliver the result a rollout has; one that has none died, and is reported so.
 
     Args:
         hold: on a row that was read.
         why: what became of the process, if more is known than that it died.
     """
-    ending = _ending(hold, why)
-    return ending, report(ending, steps=steps, feedback=feedback, ledger=hold)
+    result = _result(hold, why)
+    return result, report(result, steps=steps, feedback=feedback, ledger=hold)
 
 
-def _ending(hold: Hold, why: Abandoned | None) -> Ending:
+def _result(hold: Hold, why: Abandoned | None) -> Result:
     assert hold.known is not None  # noqa: S101 - a hold that was taken to finish has read its row
     if hold.known.state == "scored":
-        return hold.known.ending()
-    ending = abandoned(why)
-    hold.scored(ending)
-    return ending
+        return hold.known.result()
+    result = abandoned(why)
+    hold.scored(result)
+    return result

@@ -13,7 +13,7 @@ from rollout.contract import RolloutRequest
 from rollout.errors import OutOfTime, ReportRefused, ReportUndelivered
 from rollout.feedback import feedback_for
 from rollout.policy import policy_for
-from rollout.run import Ending, Report, Rollout
+from rollout.run import Report, Result, Rollout
 from rollout.service.close_abandoned import finish
 from rollout.settings import Settings
 from rollout.steps import InlineSteps
@@ -30,7 +30,7 @@ class Played:
     """A rollout that ended within its request, now or before; the verdict says which."""
 
     rollout: Rollout
-    ending: Ending
+    result: Result
     report: Report
     verdict: Verdict
 
@@ -39,27 +39,27 @@ class Played:
 
         Raises:
             OutOfTime: the rollout failed because its time was over (the trainer has been told).
-            ReportUndelivered: the ending is stored, the trainer does not know it yet.
+            ReportUndelivered: the result is stored, the trainer does not know it yet.
         """
-        result = self.ending.result(self.rollout.destination.trajectory_id)
-        if not bounded(self.ending.output, ""):  # as in the answer to a repeat, which the row gives
-            result["output"] = None
+        answer = self.result.answer(self.rollout.destination.trajectory_id)
+        if not bounded(self.result.output, ""):  # as in the answer to a repeat, which the row gives
+            answer["output"] = None
         if self.report.delivery == "pending":
             raise ReportUndelivered(
                 f"{self.report.detail} The result is kept; send the same request again to deliver it.",
                 retry_after=5,
-                result=result,
+                result=answer,
             )
-        error = self.ending.error
-        if self.ending.status == "failed" and error and error["type"].endswith(OutOfTime.slug):
+        error = self.result.error
+        if self.result.status == "failed" and error and error["type"].endswith(OutOfTime.slug):
             raise OutOfTime(
                 error["detail"] + " The trainer was told; raise ROLLOUT_INLINE_BUDGET, or give "
                 "the agent less to do.",
-                result=result,
+                result=answer,
             )
         if self.report.delivery == "refused":
-            result |= {"status": "failed", "error": _refusal(self.report)}
-        return result
+            answer |= {"status": "failed", "error": _refusal(self.report)}
+        return answer
 
 
 def play_inline(request: RolloutRequest, settings: Settings, time_left: float) -> Played:
@@ -83,7 +83,7 @@ def play_inline(request: RolloutRequest, settings: Settings, time_left: float) -
     steps = InlineSteps(hold.sampling, report_deadline=end)
     feedback = feedback_for(rollout.destination)
     if verdict == "play":
-        ending, told = run(
+        result, told = run(
             rollout,
             agent=agent,
             policy=policy_for(rollout.destination, settings),
@@ -93,12 +93,12 @@ def play_inline(request: RolloutRequest, settings: Settings, time_left: float) -
             settings=settings,
             deadline=end - settings.report_margin,
         )
-        return Played(rollout, ending, told, verdict)
+        return Played(rollout, result, told, verdict)
     assert hold.known is not None  # noqa: S101 - every other verdict comes from a row that was read
     if verdict == "answer":
-        return Played(rollout, hold.known.ending(), _report(hold.known), verdict)
-    ending, told = finish(hold, steps=steps, feedback=feedback)
-    return Played(rollout, ending, told, verdict)
+        return Played(rollout, hold.known.result(), _report(hold.known), verdict)
+    result, told = finish(hold, steps=steps, feedback=feedback)
+    return Played(rollout, result, told, verdict)
 
 
 def _report(record: Record) -> Report:

@@ -4,7 +4,7 @@ The row decides who may play a rollout. It is written under conditions: accepted
 only when its lease is over and no turn can have been captured, and fenced by the attempt's number so
 that a process believed dead cannot overwrite its successor.
 
-States: ``accepted`` (durable only: not begun) → ``running`` → ``scored`` (the ending is known, the
+States: ``accepted`` (durable only: not begun) → ``running`` → ``scored`` (the result is known, the
 report is not delivered) → ``ready`` or ``failed``. Keys and indexes are described in
 ``rollout.aws.table``.
 """
@@ -25,13 +25,13 @@ from rollout.aws import clients
 from rollout.aws.table import Row, Table, answering
 from rollout.contract import RolloutRequest
 from rollout.errors import AlreadyRunning, BodyMismatch, NotFound
-from rollout.run import Ending, Report, Rollout
+from rollout.run import Report, Result, Rollout
 from rollout.settings import Settings
 from rollout.storage.totals import EVALUATION, Tallies
 from rollout.trust import Destination, is_name
 
 State = Literal["accepted", "running", "scored", "ready", "failed"]
-# What is left to do with a rollout somebody asks for: play it, deliver the ending it has, settle it
+# What is left to do with a rollout somebody asks for: play it, deliver the result it has, settle it
 # because its process died while it sampled, or answer with what it came to.
 Verdict = Literal["play", "deliver", "settle", "answer"]
 # What a door does with a rollout it wants played durably: start it, start it again (under the same
@@ -45,7 +45,7 @@ SHARDS = 16
 _MAX_INLINE_JSON = 100_000
 # Seconds after which a rollout that was accepted and not begun is started again.
 _START_PATIENCE = 120.0
-# Seconds after which an ending that is not reported is taken up by the sweep.
+# Seconds after which an result that is not reported is taken up by the sweep.
 _REPORT_PATIENCE = 60.0
 _SCHEMA = 1
 
@@ -72,7 +72,7 @@ class Record:
     def replayable(self) -> bool:
         """Whether it may be played again: it ended, or its process died, before any turn."""
         if self.state == "failed":
-            return self.ending().untouched
+            return self.result().untouched
         return self.state == "running" and self.lease_until <= time.time() and not self.sampling
 
     @property
@@ -80,17 +80,17 @@ class Record:
         """Whether its process died after it began to sample."""
         return self.state == "running" and self.lease_until <= time.time() and self.sampling
 
-    def ending(self) -> Ending:
-        """The ending as it was scored; the output is missing where it was too large for the row."""
+    def result(self) -> Result:
+        """The result as it was scored; the output is missing where it was too large for the row."""
         row = self.row
-        return Ending(
+        return Result(
             status="ready" if "rewards" in row else "failed",
             rewards=json.loads(row["rewards"]) if "rewards" in row else None,
             metrics=json.loads(row.get("metrics", "{}")),
             output=json.loads(row.get("output", "null")),
             error=json.loads(row["error"]) if "error" in row else None,
             turns=int(row.get("turns", 0)),
-            uncertain=int(row.get("uncertain", 0)),
+            possibly_captured=int(row.get("possibly_captured", 0)),
             usage=json.loads(row.get("usage", "{}")),
             seconds=float(row.get("seconds", 0)),
         )
@@ -109,7 +109,7 @@ class Record:
             "ended_at": row.get("ended_at"),
         }
         if self.state not in ("accepted", "running"):
-            summary["result"] = self.ending().result(self.trajectory_id)
+            summary["result"] = self.result().answer(self.trajectory_id)
             summary["report"] = json.loads(row.get("report", "null"))
         return summary
 
@@ -318,8 +318,8 @@ class Records:
         if not self._table.put(row, only_if={"attempt": known.attempt, "state": known.state}):
             raise AlreadyRunning("Another request has just taken this rollout.", retry_after=1)
         if known.state == "failed":
-            ending = replace(known.ending(), status="failed")
-            self._tallies.reopened(known.job_arn, ending, fault=known.row.get("boundary"))
+            result = replace(known.result(), status="failed")
+            self._tallies.reopened(known.job_arn, result, fault=known.row.get("boundary"))
         return self._hold(rollout, row)
 
     def _new_row(self, rollout: Rollout, *, lease: float, door: str) -> dict[str, Any]:
@@ -362,7 +362,7 @@ class Hold:
         rollout: whose row it is.
         attempt: the fencing number.
         known: the row as it was when the hold was taken, if it was read.
-        report_patience: seconds after which the sweep takes up an ending that is not reported.
+        report_patience: seconds after which the sweep takes up an result that is not reported.
     """
 
     rollout: Rollout
@@ -386,36 +386,36 @@ class Hold:
         if self.table.delete(str(self.known.row["pk"]), "rollout", only_if=mine):
             Tallies(self.settings).accepted(self.rollout.destination.job_arn, -1)
 
-    def scored(self, ending: Ending) -> None:
-        """Remember the ending in the row, then the trajectory in the bucket.
+    def scored(self, result: Result) -> None:
+        """Remember the result in the row, then the trajectory in the bucket.
 
         The row comes first: the reward must survive even where the bucket does not answer.
         """
         keep = self.settings.record_content == "full"
         sets: dict[str, Any] = {
             "state": "scored",
-            "turns": ending.turns,
-            "uncertain": ending.uncertain,
-            "seconds": ending.seconds,
-            "usage": json.dumps(ending.usage),
-            "metrics": bounded(ending.metrics, "{}"),
+            "turns": result.turns,
+            "possibly_captured": result.possibly_captured,
+            "seconds": result.seconds,
+            "usage": json.dumps(result.usage),
+            "metrics": bounded(result.metrics, "{}"),
             # The report is due right away; the sweep looks for what stays here.
             "due_at": iso(time.time() + self.report_patience),
         }
-        if ending.rewards is not None:
-            sets |= {"rewards": json.dumps(ending.rewards), "reward": repr(ending.reward)}
-        if ending.error:
-            sets |= {"error": json.dumps(ending.error), "boundary": ending.error["boundary"]}
+        if result.rewards is not None:
+            sets |= {"rewards": json.dumps(result.rewards), "reward": repr(result.reward)}
+        if result.error:
+            sets |= {"error": json.dumps(result.error), "boundary": result.error["boundary"]}
         if keep:
             sets |= {
-                "output": bounded(ending.output, "null"),
+                "output": bounded(result.output, "null"),
                 "content": content_key(self.rollout),
             }
         self._change(sets, state="running", removes=("request", "request_key"))
         if keep:
-            self._store(ending)
+            self._store(result)
 
-    def reported(self, ending: Ending, report: Report) -> None:
+    def reported(self, result: Result, report: Report) -> None:
         """Remember what became of the report; the rollout is terminal unless it is pending."""
         told: dict[str, Any] = {"delivery": report.delivery, "at": iso(time.time())}
         if report.detail:
@@ -430,12 +430,12 @@ class Hold:
             return
         # A reward the trainer refused did not count: the rollout failed, whatever it scored.
         refused = report.delivery == "refused"
-        sets |= {"state": "failed" if refused else ending.status, "ended_at": iso(time.time())}
-        fault = "trainer" if refused else (ending.error or {}).get("boundary")
+        sets |= {"state": "failed" if refused else result.status, "ended_at": iso(time.time())}
+        fault = "trainer" if refused else (result.error or {}).get("boundary")
         if refused:
             sets["boundary"] = "trainer"
         if self._change(sets, state="scored", removes=("open_shard", "due_at")):
-            counted = replace(ending, status=sets["state"])
+            counted = replace(result, status=sets["state"])
             where = self.rollout.destination
             Tallies(self.settings).ended(where.job_arn, self.rollout.group, counted, fault=fault)
 
@@ -455,7 +455,7 @@ class Hold:
             )
         return False
 
-    def _store(self, ending: Ending) -> None:
+    def _store(self, result: Result) -> None:
         where = self.rollout.destination
         document = {
             "schema": _SCHEMA,
@@ -464,10 +464,10 @@ class Hold:
             "group": self.rollout.group,
             "agent": self.settings.agent,
             "request": self.rollout.request.model_dump(),
-            "result": ending.result(where.trajectory_id),
-            "usage": ending.usage,
-            "seconds": ending.seconds,
-            "turns": ending.transcript,
+            "result": result.answer(where.trajectory_id),
+            "usage": result.usage,
+            "seconds": result.seconds,
+            "turns": result.transcript,
         }
         body = gzip.compress(json.dumps(document).encode(), compresslevel=5)
         bucket = _bucket(self.settings)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rollout.aws.table import Row, Table
-from rollout.run import Ending
+from rollout.run import Result
 from rollout.settings import Settings
 
 # Stands for the job where a rollout belongs to none.
@@ -29,7 +29,7 @@ _MICRO = 1_000_000
 # Squares of rewards up to this, in millionths, stay exact in DynamoDB's 38 digits; what is larger is
 # counted as this.
 _LARGEST = 1e9
-# How finely endings are told apart, by the job's age: (seconds old, width in seconds). Each width divides
+# How finely results are told apart, by the job's age: (seconds old, width in seconds). Each width divides
 # the next, and a job of any age has a few hundred rows.
 _WIDTHS = ((120, 1), (1_200, 10), (7_200, 60), (86_400, 600), (1_209_600, 7_200))
 _WIDEST = 86_400
@@ -120,43 +120,43 @@ class Tallies:
         with _best_effort():
             self._job(job_arn or EVALUATION, {"rollouts": by})
 
-    def ended(self, job_arn: str, group: str, ending: Ending, *, fault: str | None) -> None:
+    def ended(self, job_arn: str, group: str, result: Result, *, fault: str | None) -> None:
         """Count a rollout that is terminal.
 
         Args:
             group: the rollout's.
-            ending: how it ended; ``failed`` too where the trainer refused its reward.
+            result: how it ended; ``failed`` too where the trainer refused its reward.
             fault: the boundary at fault, if one was.
         """
         job, now = job_arn or EVALUATION, time.time()
         with _best_effort():
-            amounts = self._amounts(ending, fault)
+            amounts = self._amounts(result, fault)
             spread = self._group(job, group, amounts) if amounts["rewarded"] else {}
             known = self._job(job, {**amounts, **spread})
             width = width_at(now - float(known["start"]))
             start = int(now // width) * width
             self._add(f"tally#{job}", f"{start:010d}#{width}", amounts, {"width": width}, start)
 
-    def reopened(self, job_arn: str, ending: Ending, *, fault: str | None) -> None:
+    def reopened(self, job_arn: str, result: Result, *, fault: str | None) -> None:
         """Take back a rollout that had failed before any turn and is played again."""
         with _best_effort():
-            amounts = self._amounts(ending, fault)
+            amounts = self._amounts(result, fault)
             self._job(job_arn or EVALUATION, {name: -value for name, value in amounts.items()})
 
-    def _amounts(self, ending: Ending, fault: str | None) -> dict[str, int]:
-        reward = ending.reward if ending.status == "ready" else None
+    def _amounts(self, result: Result, fault: str | None) -> dict[str, int]:
+        reward = result.reward if result.status == "ready" else None
         micro = 0 if reward is None else round(max(-_LARGEST, min(_LARGEST, reward)) * _MICRO)
         passed = reward is not None and reward >= self._settings.pass_reward
         return {
             "ended": 1,
-            "failed": int(ending.status == "failed"),
+            "failed": int(result.status == "failed"),
             "rewarded": int(reward is not None),
             "passed": int(passed),
             "reward_sum": micro,
             "reward_squares": micro * micro,
-            "turns": ending.turns,
-            "milliseconds": round(ending.seconds * 1000),
-            "tokens": sum(ending.usage.values()),
+            "turns": result.turns,
+            "milliseconds": round(result.seconds * 1000),
+            "tokens": sum(result.usage.values()),
             **({f"fault_{fault}": 1} if fault else {}),
         }
 

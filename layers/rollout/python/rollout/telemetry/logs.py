@@ -9,18 +9,20 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.logging import Logger
 
 from rollout.errors import OutOfTime, RolloutError
-from rollout.run import Ending, Report, Rollout
-from rollout.service.play_inline import Played
-from rollout.service.start_durable import Accepted, execution_name
+from rollout.run import Report, Result, Rollout
 from rollout.settings import settings
 from rollout.storage.records import Record
-from rollout.telemetry.logs import metrics
+from rollout.telemetry import metrics
 from rollout.trust import is_name
+
+if TYPE_CHECKING:
+    from rollout.service.play_inline import Played
+    from rollout.service.start_durable import Accepted
 
 logger = Logger(service=metrics.service())
 
@@ -45,6 +47,8 @@ def about(job_arn: str, trajectory_id: str, *, attempt: int = 0, execution_arn: 
         return
     ids = {"job_arn": job_arn, "trajectory_id": trajectory_id}
     if attempt:
+        from rollout.service.start_durable import execution_name
+
         name = execution_name(job_arn, trajectory_id, attempt)
         ids |= {"execution": name, "execution_arn": execution_arn}
     logger.thread_safe_append_keys(**ids)
@@ -61,32 +65,32 @@ def accepted(known: Accepted) -> None:
 
 def inline(played: Played) -> None:
     """One rollout has ended within its request, or has been answered again."""
-    ending, told, new = played.ending, played.report, played.verdict == "play"
+    result, told, new = played.result, played.report, played.verdict == "play"
     extra = {"group": played.rollout.group, "repeated": int(not new)}
-    logger.info("rollout ended", extra={**extra, "door": "inline", **_ending(ending, told)})
+    logger.info("rollout ended", extra={**extra, "door": "inline", **_result(result, told)})
     if played.verdict == "answer":
         return
-    numbers = _outcome(ending, told)
+    numbers = _outcome(result, told)
     if new:
-        late = bool(ending.error and ending.error["type"].endswith(f":{OutOfTime.slug}"))
-        numbers |= {"RolloutsAccepted": 1, "InlineOverruns": int(late), **_played(ending)}
-        numbers["InlineSeconds"] = ending.seconds
+        late = bool(result.error and result.error["type"].endswith(f":{OutOfTime.slug}"))
+        numbers |= {"RolloutsAccepted": 1, "InlineOverruns": int(late), **_played(result)}
+        numbers["InlineSeconds"] = result.seconds
     if played.verdict == "settle":
         numbers["RolloutsClosed"] = 1
-    _emit(numbers, _boundary(ending, told))
+    _emit(numbers, _boundary(result, told))
 
 
-def durable(rollout: Rollout, ending: Ending, told: Report, seconds: float) -> None:
+def durable(rollout: Rollout, result: Result, told: Report, seconds: float) -> None:
     """One durable rollout has ended.
 
     Args:
         seconds: since it was accepted.
     """
     extra = {"group": rollout.group, "repeated": 0, "door": "durable"}
-    extra |= {**_ending(ending, told), "seconds": round(seconds, 3)}
+    extra |= {**_result(result, told), "seconds": round(seconds, 3)}
     logger.info("rollout ended", extra=extra)
-    numbers = {**_outcome(ending, told), **_played(ending), "DurableSeconds": round(seconds, 3)}
-    _emit(numbers, _boundary(ending, told))
+    numbers = {**_outcome(result, told), **_played(result), "DurableSeconds": round(seconds, 3)}
+    _emit(numbers, _boundary(result, told))
 
 
 def resumed() -> None:
@@ -95,11 +99,11 @@ def resumed() -> None:
     _emit({"Replays": 1})
 
 
-def closed(record: Record, ending: Ending, told: Report) -> None:
+def closed(record: Record, result: Result, told: Report) -> None:
     """A rollout whose process is gone has been brought to its end."""
-    logger.warning("rollout closed", extra={"was": record.state, **_ending(ending, told)})
+    logger.warning("rollout closed", extra={"was": record.state, **_result(result, told)})
     died = record.state != "scored"
-    _emit({"RolloutsClosed": int(died), **_outcome(ending, told)}, _boundary(ending, told))
+    _emit({"RolloutsClosed": int(died), **_outcome(result, told)}, _boundary(result, told))
 
 
 def swept(done: Mapping[str, int], *, healthy: bool) -> None:
@@ -130,53 +134,53 @@ def crashed(error: BaseException) -> None:
     )
 
 
-def _ending(ending: Ending, told: Report) -> dict[str, Any]:
+def _result(result: Result, told: Report) -> dict[str, Any]:
     return {
-        "status": ending.status,
-        "reward": ending.reward,
-        "turns": ending.turns,
-        "seconds": ending.seconds,
-        "tokens_in": ending.usage.get("prompt_tokens", 0),
-        "tokens_out": ending.usage.get("completion_tokens", 0),
-        "text_tool_calls": ending.metrics.get("text_tool_calls", 0),
-        "error_type": ending.error["type"] if ending.error else None,
-        "boundary": _boundary(ending, told) or None,
+        "status": result.status,
+        "reward": result.reward,
+        "turns": result.turns,
+        "seconds": result.seconds,
+        "tokens_in": result.usage.get("prompt_tokens", 0),
+        "tokens_out": result.usage.get("completion_tokens", 0),
+        "text_tool_calls": result.metrics.get("text_tool_calls", 0),
+        "error_type": result.error["type"] if result.error else None,
+        "boundary": _boundary(result, told) or None,
         "report": told.delivery,
         "report_retries": told.retries,
     }
 
 
-def _boundary(ending: Ending, told: Report) -> str:
+def _boundary(result: Result, told: Report) -> str:
     """Who is at fault; a reward the trainer refused did not count, whatever it was."""
     if told.delivery == "refused":
         return "trainer"
-    return ending.error["boundary"] if ending.error else ""
+    return result.error["boundary"] if result.error else ""
 
 
-def _outcome(ending: Ending, told: Report) -> dict[str, float | list[float]]:
+def _outcome(result: Result, told: Report) -> dict[str, float | list[float]]:
     """What a rollout came to; counted once, by whoever brought its report to an end."""
     numbers: dict[str, float | list[float]] = {"ReportRetries": told.retries}
     if told.delivery == "pending":
         return numbers | {"ReportsPending": 1}
-    failed = ending.status == "failed" or told.delivery == "refused"
+    failed = result.status == "failed" or told.delivery == "refused"
     numbers |= {
         "RolloutsCompleted": int(not failed),
         "RolloutsFailed": int(failed),
-        "RolloutsFloored": int(not failed and ending.error is not None),
+        "RolloutsFloored": int(not failed and result.error is not None),
     }
-    if ending.reward is not None and not failed:
-        numbers["Reward"] = ending.reward
+    if result.reward is not None and not failed:
+        numbers["Reward"] = result.reward
     return numbers
 
 
-def _played(ending: Ending) -> dict[str, float | list[float]]:
+def _played(result: Result) -> dict[str, float | list[float]]:
     """What playing a rollout took; counted by whoever played it."""
     return {
-        "Turns": ending.turns,
-        "TokensIn": ending.usage.get("prompt_tokens", 0),
-        "TokensOut": ending.usage.get("completion_tokens", 0),
-        "TextToolCalls": ending.metrics.get("text_tool_calls", 0),
-        "SampleLatency": [round(turn["seconds"], 4) for turn in ending.transcript],
+        "Turns": result.turns,
+        "TokensIn": result.usage.get("prompt_tokens", 0),
+        "TokensOut": result.usage.get("completion_tokens", 0),
+        "TextToolCalls": result.metrics.get("text_tool_calls", 0),
+        "SampleLatency": [round(turn["seconds"], 4) for turn in result.transcript],
     }
 
 

@@ -21,7 +21,7 @@ from rollout.agent import Agent
 from rollout.errors import ConfigurationError, RolloutError
 from rollout.feedback import Feedback, Status
 from rollout.policy import Policy
-from rollout.run import Ending, Ledger, Report, Rollout
+from rollout.run import Ledger, Report, Result, Rollout
 from rollout.settings import Settings
 from rollout.steps import Steps
 
@@ -52,13 +52,13 @@ def run(
     ledger: Ledger,
     settings: Settings,
     deadline: float,
-) -> tuple[Ending, Report]:
+) -> tuple[Result, Report]:
     """As :func:`rollout.run.run`, with spans if they are switched on.
 
     Without OpenTelemetry the rollout is played untraced; ``GET /health`` says so.
     """
 
-    def play(policy: Policy, feedback: Feedback | None) -> tuple[Ending, Report]:
+    def play(policy: Policy, feedback: Feedback | None) -> tuple[Result, Report]:
         return plain.run(
             rollout,
             agent=agent,
@@ -82,11 +82,11 @@ def run(
     }
     with _span(f"invoke_agent {agent.name}", "INTERNAL", attributes) as span:
         traced = _TracedFeedback(feedback) if feedback else None
-        ending, told = play(_TracedPolicy(policy), traced)
-        span.set_attributes(_of_ending(ending, told))
-        if ending.error:
-            _fail(span, ending.error["type"].rsplit(":", 1)[-1])
-        return ending, told
+        result, told = play(_TracedPolicy(policy), traced)
+        span.set_attributes(_of_result(result, told))
+        if result.error:
+            _fail(span, result.error["type"].rsplit(":", 1)[-1])
+        return result, told
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +150,14 @@ def _fail(span: Any, kind: str) -> None:
     span.set_status(StatusCode.ERROR)
 
 
-def _of_ending(ending: Ending, told: Report) -> dict[str, Any]:
-    reward = {} if ending.reward is None else {"rollout.reward": ending.reward}
+def _of_result(result: Result, told: Report) -> dict[str, Any]:
+    reward = {} if result.reward is None else {"rollout.reward": result.reward}
     return {
-        "rollout.status": ending.status,
-        "rollout.turns": ending.turns,
+        "rollout.status": result.status,
+        "rollout.turns": result.turns,
         "rollout.report": told.delivery,
-        "gen_ai.usage.input_tokens": ending.usage.get("prompt_tokens", 0),
-        "gen_ai.usage.output_tokens": ending.usage.get("completion_tokens", 0),
+        "gen_ai.usage.input_tokens": result.usage.get("prompt_tokens", 0),
+        "gen_ai.usage.output_tokens": result.usage.get("completion_tokens", 0),
         **reward,
     }
 
