@@ -171,8 +171,8 @@ class Episode:
         Args:
             messages: the whole conversation so far, in the chat-completions format.
             tools: functions, :class:`~rollout.tools.Tool` objects or ready schemas to offer.
-            override_trainer: whether ``params`` win over the trainer's. Not for training: the trainer learns
-                from samples of the temperature it asked for.
+            override_trainer: whether ``params`` win over the trainer's. Not for training: the trainer
+                learns from samples of the temperature it asked for.
             **params: further fields of the request (``stop``, ``tool_choice``, ``response_format``,
                 ``seed``, ``logprobs`` …), passed through as they are. The trainer's ``temperature``,
                 ``max_tokens`` and ``top_p`` win over these.
