@@ -17,7 +17,7 @@ from rollout.service.play_inline import play_inline
 from rollout.service.start_durable import dispatch
 from rollout.settings import settings
 from rollout.storage.records import Records
-from rollout.telemetry.logs import logs as telemetry
+from rollout.telemetry import logs
 
 app = APIGatewayRestResolver()
 _METHODS = {"/rollout": "POST", "/health": "GET"}
@@ -36,16 +36,16 @@ def rollout() -> Response[Any]:
     event = app.current_event
     body = read_body(event.body, event.is_base64_encoded, settings().max_body_bytes)
     request = parse_rollout(body)
-    telemetry.about(request.metadata.job_arn, request.metadata.trajectory_id)
+    logs.about(request.metadata.job_arn, request.metadata.trajectory_id)
     if prefers_async(event.headers):
         known = dispatch(request, settings(), door="api")
-        telemetry.accepted(known)
+        logs.accepted(group=known.rollout.group, execution=known.execution, repeated=known.repeated)
         # The path with the stage; event.path is without it.
         headers, document = known.answer(event.request_context.path or event.path)
         return Response(202, "application/json", json.dumps(document), headers)
     left = app.lambda_context.get_remaining_time_in_millis() / 1000
     played = play_inline(request, settings(), left)
-    telemetry.inline(played)
+    logs.inline(played.rollout, played.result, played.report, played.verdict)
     return _json(played.answer())
 
 
@@ -55,7 +55,7 @@ def state() -> Response[Any]:
     """The state of a rollout; its job is named by ``?job_arn=``."""
     trajectory_id = unquote(app.current_event.path.removeprefix("/rollouts/"))
     job_arn = app.current_event.query_string_parameters.get("job_arn") or ""
-    telemetry.about(job_arn, trajectory_id)
+    logs.about(job_arn, trajectory_id)
     return _json(Records(settings()).get(job_arn, trajectory_id).summary())
 
 
@@ -82,12 +82,12 @@ def failed(error: RolloutError) -> Response[Any]:
 @app.exception_handler(Exception)
 def crashed(error: Exception) -> Response[Any]:
     """A bug of ours: logged by type and place, answered without content."""
-    telemetry.crashed(error)
+    logs.crashed(error)
     return _problem(RolloutError("An unexpected error; the log has its type and place."))
 
 
 def _problem(error: RolloutError) -> Response[Any]:
-    telemetry.refused(error)
+    logs.refused(error)
     status, headers, body = problem(error)
     return Response(status, CONTENT_TYPE, body, dict(headers))
 
@@ -98,7 +98,7 @@ def _json(body: dict[str, Any]) -> Response[Any]:
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer one API Gateway REST proxy event."""
-    telemetry.begin(context)
+    logs.begin(context)
     # resolve() keeps event and context on a class that every resolver of the process shares. Set on
     # this app as well they win over it, so environments in one process cannot read each other's.
     app.current_event = APIGatewayProxyEvent(event)

@@ -8,9 +8,10 @@ from typing import Any
 from rollout.aws import clients
 from rollout.errors import AlreadyRunning, NotFound
 from rollout.service.close_abandoned import settle
+from rollout.service.start_durable import execution_name
 from rollout.settings import settings
 from rollout.storage.records import Records
-from rollout.telemetry.logs import logs as telemetry
+from rollout.telemetry import logs
 
 _WHY = {
     "FAILED": "The durable execution that played this rollout failed.",
@@ -24,7 +25,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
 
     Source of the event's shape: Lambda developer guide, "Monitoring durable functions".
     """
-    telemetry.begin(context)
+    logs.begin(context)
     detail = event["detail"]
     why = _WHY.get(detail["status"])
     if why is None:
@@ -32,14 +33,16 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
     try:
         execution = detail["durableExecutionArn"]
         started = _started(execution)
-        telemetry.about(**started, execution_arn=execution)
-        record = Records(settings()).get(started["job_arn"], started["trajectory_id"])
+        name = execution_name(**started)
+        where = (started["job_arn"], started["trajectory_id"])
+        logs.about(*where, execution=name, execution_arn=execution)
+        record = Records(settings()).get(*where)
         if record.terminal or record.attempt != started["attempt"]:
             return {"closed": "no", "why": f"the rollout is {record.state}"}
         result, told = settle(record, settings(), why)
     except (NotFound, AlreadyRunning) as error:
         return {"closed": "no", "why": error.detail}
-    telemetry.closed(record, result, told)
+    logs.closed(record.state, result, told)
     return {"closed": "yes", "report": told.delivery}
 
 

@@ -11,7 +11,7 @@ from rollout.service.health import check
 from rollout.service.start_durable import start
 from rollout.settings import settings
 from rollout.storage.records import Record, Records
-from rollout.telemetry.logs import logs as telemetry
+from rollout.telemetry import logs
 
 # Rollouts of one shard and run; seconds until what was taken up is due again; seconds kept at the end.
 _LIMIT, _AGAIN, _LAST = 100, 300.0, 30.0
@@ -26,7 +26,7 @@ def handler(event: Any, context: Any) -> dict[str, int]:
         finished now and are due again in five minutes.
     """
     del event
-    telemetry.begin(context)
+    logs.begin(context)
     healthy = _healthy()
     done = {"started": 0, "delivered": 0, "closed": 0, "left": 0}
     records = Records(settings())
@@ -35,13 +35,13 @@ def handler(event: Any, context: Any) -> dict[str, int]:
             break
         if not records.claim(record, _AGAIN):
             continue
-        telemetry.about(record.job_arn, record.trajectory_id)
+        logs.about(record.job_arn, record.trajectory_id)
         try:
             done[_finish(record)] += 1
         except RolloutError as error:
-            telemetry.refused(error)
+            logs.refused(error)
             done["left"] += 1
-    telemetry.swept(done, healthy=healthy)
+    logs.swept(done, healthy=healthy)
     return done
 
 
@@ -50,7 +50,7 @@ def _healthy() -> bool:
     try:
         check(settings())
     except RolloutError as error:
-        telemetry.refused(error)
+        logs.refused(error)
         return False
     return True
 
@@ -60,7 +60,7 @@ def _finish(record: Record) -> str:
         start(record.job_arn, record.trajectory_id, record.attempt, settings())
         return "started"
     result, told = settle(record, settings(), _WHY)
-    telemetry.closed(record, result, told)
+    logs.closed(record.state, result, told)
     if told.delivery == "pending":
         return "left"
     return "delivered" if record.state == "scored" else "closed"

@@ -17,9 +17,10 @@ from rollout.errors import AgentUnavailable, AlreadyRunning
 from rollout.feedback import feedback_for
 from rollout.policy import policy_for
 from rollout.run import Rollout
+from rollout.service.start_durable import execution_name
 from rollout.settings import settings
 from rollout.storage.records import Records
-from rollout.telemetry.logs import logs as telemetry
+from rollout.telemetry import logs
 from rollout.telemetry.traces import run
 from rollout.trust import check
 
@@ -34,10 +35,15 @@ def handler(event: dict[str, Any], context: DurableContext) -> dict[str, Any]:
     Args:
         event: ``{"job_arn", "trajectory_id", "attempt"}``; the record holds the rest.
     """
-    telemetry.begin(context.lambda_context)
-    telemetry.about(**event, execution_arn=context.execution_context.durable_execution_arn)
+    logs.begin(context.lambda_context)
+    logs.about(
+        event["job_arn"],
+        event["trajectory_id"],
+        execution=execution_name(**event),
+        execution_arn=context.execution_context.durable_execution_arn,
+    )
     if context.is_replaying():
-        telemetry.resumed()
+        logs.resumed()
     known, agent = settings(), _agent()
     patience = time.time() + known.execution_timeout
     steps = DurableSteps(context, known, replay=agent.replay, patience=patience)
@@ -63,7 +69,7 @@ def handler(event: dict[str, Any], context: DurableContext) -> dict[str, Any]:
         )
     except AlreadyRunning:  # the closer or the sweep has taken it
         return {"status": "superseded"}
-    telemetry.durable(rollout, result, told, time.time() - taken["accepted"])
+    logs.durable(rollout, result, told, time.time() - taken["accepted"])
     return {"status": result.status, "report": told.delivery}
 
 

@@ -17,7 +17,7 @@ from devkit.emulator.faults import parse_faults
 from devkit.emulator.gateway import LambdaContext, environment_of, proxy_event
 from devkit.emulator.lambda_service import InProcess
 from devkit.emulator.stack import HANDLERS, JOB_ARN, EmulatedStack
-from rollout.telemetry.logs import logs as telemetry
+from rollout.telemetry import logs
 from rollout.telemetry.metrics import BOUNDARIES, METRICS, NAMESPACE
 from tests.conftest import ROOT
 
@@ -41,15 +41,15 @@ def talks(asked):
 @contextmanager
 def printing():
     """What the functions print meanwhile, line by line."""
-    sink, handler = io.StringIO(), telemetry.logger.handlers[0]
-    level, stream = telemetry.logger.log_level, handler.stream
-    telemetry.logger.setLevel("DEBUG")
+    sink, handler = io.StringIO(), logs.logger.handlers[0]
+    level, stream = logs.logger.log_level, handler.stream
+    logs.logger.setLevel("DEBUG")
     handler.setStream(sink)
     try:
         with redirect_stdout(sink):
             yield lambda: sink.getvalue().splitlines()
     finally:
-        telemetry.logger.setLevel(level)
+        logs.logger.setLevel(level)
         handler.setStream(stream)
 
 
@@ -116,11 +116,11 @@ def spoken(tmp_path_factory):
         assert job(event, LambdaContext()) == {}
         ended(stack, "job")
         environment_of(HANDLERS / "sweep.py")()({}, LambdaContext())
-        telemetry.begin(LambdaContext())
+        logs.begin(LambdaContext())
         try:
             raise ValueError("canary-bug")
         except ValueError as bug:
-            telemetry.crashed(bug)
+            logs.crashed(bug)
         until(lambda: sum('"DurableSeconds"' in line for line in lines()) == 3)
         yield [json.loads(line) for line in lines()]
 
@@ -176,7 +176,7 @@ def test_libraries_below_are_silent_though_the_runtime_says_debug():
     """Lambda's runtime puts a handler and the function's level on the root logger."""
     sink, root = io.StringIO(), logging.getLogger()
     handler, before = logging.StreamHandler(sink), root.level
-    handler.addFilter(lambda record: record.name != telemetry.logger.name)  # as Powertools does
+    handler.addFilter(lambda record: record.name != logs.logger.name)  # as Powertools does
     with EmulatedStack(talks, agent="tests.playing:talkative") as stack:
         body = json.dumps(stack.request("debug", ROW)).encode()
         api = environment_of(HANDLERS / "api.py")()
@@ -484,5 +484,5 @@ def test_every_field_of_the_documented_queries_is_in_the_lines(spoken):
     for query in queries():
         assert fields_of(query) - known == set(), query
         for message in re.findall(r'message = "([^"]*)"', query):
-            source = (ROOT / "layers/rollout/python/rollout/telemetry.py").read_text()
+            source = (ROOT / "layers/rollout/python/rollout/telemetry/logs.py").read_text()
             assert f'"{message}"' in source, message

@@ -92,9 +92,9 @@ def _page(view: Callable[[Request], Answer]) -> Callable[[Request], Response]:
 
 def _log() -> Any:
     # Imported when there is something to log: its logger takes its level at import.
-    from rollout.telemetry.logs import logs as telemetry
+    from rollout.telemetry import logs
 
-    return telemetry
+    return logs
 
 
 def _refused(request: Request, error: Exception) -> Response:

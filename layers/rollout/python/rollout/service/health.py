@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rollout.agent import load_agent
 from rollout.settings import Settings
-from rollout.telemetry.logs import traces
+from rollout.telemetry import traces
 
 
 def check(settings: Settings) -> None:

@@ -9,22 +9,19 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from aws_lambda_powertools.logging import Logger
 
 from rollout.errors import OutOfTime, RolloutError
 from rollout.run import Report, Result, Rollout
 from rollout.settings import settings
-from rollout.storage.records import Record
 from rollout.telemetry import metrics
 from rollout.trust import is_name
 
-if TYPE_CHECKING:
-    from rollout.service.play_inline import Played
-    from rollout.service.start_durable import Accepted
-
 logger = Logger(service=metrics.service())
+
+Inline = Literal["play", "deliver", "settle", "answer"]
 
 
 def begin(context: Any) -> None:
@@ -36,46 +33,54 @@ def begin(context: Any) -> None:
     logger.thread_safe_append_keys(request_id=getattr(context, "aws_request_id", ""))
 
 
-def about(job_arn: str, trajectory_id: str, *, attempt: int = 0, execution_arn: str = "") -> None:
+def about(
+    job_arn: str, trajectory_id: str, *, execution: str = "", execution_arn: str = ""
+) -> None:
     """Name the rollout in hand; what cannot be a rollout's name may be anything and is not logged.
 
     Args:
-        attempt: the one that a durable execution plays; names the execution.
+        execution: name of the durable execution that plays it.
         execution_arn: of that execution.
     """
     if not is_name(job_arn, trajectory_id):
         return
     ids = {"job_arn": job_arn, "trajectory_id": trajectory_id}
-    if attempt:
-        from rollout.service.start_durable import execution_name
-
-        name = execution_name(job_arn, trajectory_id, attempt)
-        ids |= {"execution": name, "execution_arn": execution_arn}
+    if execution:
+        ids |= {"execution": execution, "execution_arn": execution_arn}
     logger.thread_safe_append_keys(**ids)
 
 
-def accepted(known: Accepted) -> None:
-    """One rollout has been accepted for a durable execution."""
-    logger.thread_safe_append_keys(execution=known.execution)
-    extra = {"group": known.rollout.group, "repeated": int(known.repeated)}
-    logger.info("rollout accepted", extra=extra)
-    if not known.repeated:
+def accepted(*, group: str, execution: str, repeated: bool) -> None:
+    """One rollout has been accepted for a durable execution.
+
+    Args:
+        group: the rollout's.
+        execution: the name it is played under.
+        repeated: whether it had been accepted before.
+    """
+    logger.thread_safe_append_keys(execution=execution)
+    logger.info("rollout accepted", extra={"group": group, "repeated": int(repeated)})
+    if not repeated:
         _emit({"RolloutsAccepted": 1})
 
 
-def inline(played: Played) -> None:
-    """One rollout has ended within its request, or has been answered again."""
-    result, told, new = played.result, played.report, played.verdict == "play"
-    extra = {"group": played.rollout.group, "repeated": int(not new)}
+def inline(rollout: Rollout, result: Result, told: Report, how: Inline) -> None:
+    """One rollout has ended within its request, or has been answered again.
+
+    Args:
+        how: what was left to do with it: everything, its report, to close it, or nothing.
+    """
+    new = how == "play"
+    extra = {"group": rollout.group, "repeated": int(not new)}
     logger.info("rollout ended", extra={**extra, "door": "inline", **_result(result, told)})
-    if played.verdict == "answer":
+    if how == "answer":
         return
     numbers = _outcome(result, told)
     if new:
         late = bool(result.error and result.error["type"].endswith(f":{OutOfTime.slug}"))
         numbers |= {"RolloutsAccepted": 1, "InlineOverruns": int(late), **_played(result)}
         numbers["InlineSeconds"] = result.seconds
-    if played.verdict == "settle":
+    if how == "settle":
         numbers["RolloutsClosed"] = 1
     _emit(numbers, _boundary(result, told))
 
@@ -99,10 +104,14 @@ def resumed() -> None:
     _emit({"Replays": 1})
 
 
-def closed(record: Record, result: Result, told: Report) -> None:
-    """A rollout whose process is gone has been brought to its end."""
-    logger.warning("rollout closed", extra={"was": record.state, **_result(result, told)})
-    died = record.state != "scored"
+def closed(state: str, result: Result, told: Report) -> None:
+    """A rollout whose process is gone has been brought to its end.
+
+    Args:
+        state: the one it was found in.
+    """
+    logger.warning("rollout closed", extra={"was": state, **_result(result, told)})
+    died = state != "scored"
     _emit({"RolloutsClosed": int(died), **_outcome(result, told)}, _boundary(result, told))
 
 
