@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from devkit.emulator.stack import JOB_ARN
-from tests.browser.conftest import HOSTILE, ROW, play
+from tests.browser.hostile_content import HOSTILE, ROW, play
 
 JOB = "/job?" + urlencode({"job": JOB_ARN})
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}

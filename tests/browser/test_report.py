@@ -16,7 +16,7 @@ from devkit.rehearsal.record import append_rollout, write_manifest
 from devkit.verdict import report
 from devkit.verdict.report import write_report
 from rollout.testing import calls
-from tests.conftest import ROOT
+from tests.building import ROOT
 from tests.rehearsed import failure, groups, manifest, played, record, turn, write
 
 HOSTILE = (

@@ -11,10 +11,10 @@ import pytest
 from devkit.emulator.process_killer import grave_of
 from devkit.emulator.stack import EmulatedStack
 from environments import calculator
+from tests.building import ROOT
 from tests.chaos.campaign import at_random, boundaries, campaign, chaotic_stack
 from tests.chaos.killer import CALLS
-from tests.conftest import ROOT
-from tests.integration.conftest import emulator
+from tests.processes import emulator
 
 SEED = 20260101
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rollout.contract import RolloutRequest
-from tests.conftest import ROOT
+from tests.building import ROOT
 
 SDK = "sagemaker-train==1.27.0"
 

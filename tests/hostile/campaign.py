@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from devkit.emulator.gateway import proxy_event
-from tests.conftest import make_body
+from tests.building import make_body
 from tests.hostile import corpus
 from tests.hostile.corpus import CANARY, INSTANCE
 from tests.hostile.doors import AGENTS, Doors

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.conftest import ACCOUNT, JOB_ARN, completion, make_body, tool_call
+from tests.building import ACCOUNT, JOB_ARN, completion, make_body, tool_call
 
 CANARY = "canary~7f3a91"  # no id could hold it: ids are logged, and may be
 INSTANCE = {"question": f"{CANARY}: 1+1?", "answer": "#### 2"}

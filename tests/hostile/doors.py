@@ -11,7 +11,7 @@ from devkit.emulator.gateway import LambdaContext, environment_of, proxy_event
 from devkit.emulator.stack import HANDLERS
 from rollout.aws import clients
 from rollout.settings import settings
-from tests.conftest import ACCOUNT, REGION, ROOT
+from tests.building import ACCOUNT, REGION, ROOT
 from tests.hostile.corpus import INSTANCE
 from tests.hostile.fake_aws import FakeAws
 

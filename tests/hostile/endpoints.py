@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from tests.conftest import ENDPOINT
+from tests.building import ENDPOINT
 
 HOST = ENDPOINT.removeprefix("https://")
 _EVIL = "evil.example"

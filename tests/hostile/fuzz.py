@@ -24,7 +24,7 @@ with atheris.instrument_imports(include=["rollout"]):
     from rollout.text_tool_calls import text_calls
     from rollout.tools import as_tool
 
-from tests.conftest import ACCOUNT, JOB_ARN, make_settings
+from tests.building import ACCOUNT, JOB_ARN, make_settings
 from tests.hostile import corpus
 from tests.hostile.agents_of_tests import evaluate
 from tests.hostile.corpus import CANARY

@@ -10,7 +10,7 @@ from devkit.emulator.gateway import proxy_event
 from rollout import trust
 from rollout.contract import RolloutRequest
 from rollout.errors import Untrusted
-from tests.conftest import JOB_ARN, completion, make_body, make_settings
+from tests.building import JOB_ARN, completion, make_body, make_settings
 from tests.hostile import corpus
 from tests.hostile.campaign import HOSTS, campaign
 from tests.hostile.corpus import CANARY, INSTANCE

@@ -12,7 +12,7 @@ from devkit.emulator.stack import EmulatedStack
 from tests.hostile import corpus
 from tests.hostile.corpus import CANARY
 from tests.hostile.doors import _wrong_answer, _wrong_document
-from tests.integration.conftest import emulator
+from tests.processes import emulator
 
 # What the runtime's own parser refuses before a handler sees it. Lambda validates that an event is JSON;
 # a caller with lambda:InvokeFunction gets a function error, the platform's own answer.

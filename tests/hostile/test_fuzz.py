@@ -16,7 +16,7 @@ from rollout.errors import PolicyError, RequestError
 from rollout.reply import read_reply
 from rollout.service.job_event import job_request
 from rollout.text_tool_calls import text_calls
-from tests.conftest import ROOT, completion, make_settings
+from tests.building import ROOT, completion, make_settings
 
 JSON = some.recursive(
     some.none() | some.booleans() | some.integers() | some.floats() | some.text(),

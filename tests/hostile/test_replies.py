@@ -14,7 +14,7 @@ from rollout.errors import BadReply, BudgetSpent
 from rollout.policy import JobRuntimePolicy
 from rollout.reply import read_reply
 from rollout.tools import as_tool
-from tests.conftest import completion, make_rollout, tool_call
+from tests.building import completion, make_rollout, tool_call
 from tests.hostile.limits import limited
 from tests.unit.test_run import ask, played
 

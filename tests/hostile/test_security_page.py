@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
-from tests.conftest import ROOT
+from tests.building import ROOT
 
 
 def test_each_test_named_on_the_security_page_exists():

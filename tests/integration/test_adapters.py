@@ -15,7 +15,7 @@ from rollout.episode import Budget, Episode
 from rollout.errors import BudgetSpent, SampleFailed
 from rollout.run import run
 from rollout.steps import InlineSteps
-from tests.conftest import completion, make_rollout, make_settings, tool_call
+from tests.building import completion, make_rollout, make_settings, tool_call
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from devkit.commands.new import new_agent
 from scripts.datasets import AGENTS
-from tests.conftest import ROOT
+from tests.building import ROOT
 
 
 def run(*arguments, cwd=ROOT, **environ):

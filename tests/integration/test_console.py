@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from devkit.emulator.stack import JOB_ARN, EmulatedStack
 from devkit.rehearsal.play import play_groups
 from environments import calculator
-from tests.conftest import ROOT
-from tests.integration.conftest import BUILT, emulator
+from tests.building import ROOT
+from tests.processes import BUILT, emulator
 
 ROW = {"question": "What is 2 + 3?", "answer": "<<2+3=5>>\n#### 5"}
 STATIC = ROOT / "functions/console/static"

@@ -20,8 +20,8 @@ from devkit.emulator.job_runtime import JobRuntimeSimulator
 from devkit.emulator.server import free_port
 from environments import calculator
 from rollout.storage.drain import FRESH
-from tests.conftest import ROOT
-from tests.integration.conftest import SAM, process
+from tests.building import ROOT
+from tests.processes import SAM, process
 
 REGION, ACCOUNT = "us-east-1", "000000000000"
 JOB_ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:job/AgentRFT/deployed"

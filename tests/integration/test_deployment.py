@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.integration.conftest import SAM
+from tests.building import ROOT
+from tests.processes import SAM
 
 # Runs in SAM's environment: translates the template with each set of changes and parameters.
 TRANSLATE = """

@@ -9,8 +9,8 @@ import pytest
 
 from devkit.emulator.stack import JOB_ARN, EmulatedStack
 from environments import calculator
-from tests.conftest import ROOT
-from tests.integration.conftest import emulator
+from tests.building import ROOT
+from tests.processes import emulator
 
 ROW = {"question": "What is 2 + 3?", "answer": "<<2+3=5>>\n#### 5"}
 

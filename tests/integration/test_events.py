@@ -15,7 +15,7 @@ from devkit.emulator.stack import HANDLERS, EmulatedStack
 from environments import calculator
 from rollout.settings import settings
 from scripts.events import EVENTS, console_events, job_events, other_events, sample_events
-from tests.conftest import ROOT
+from tests.building import ROOT
 
 JOB = "arn:aws:sagemaker:us-west-2:123456789012:job/AgentRFT/my-job"
 REAL = "https://job-runtime.sagemaker.us-west-2.api.aws"

@@ -11,7 +11,7 @@ from mcp.server import MCPServer
 
 from rollout.adapters.mcp import mcp
 from rollout.errors import ToolBroken
-from tests.conftest import ScriptedPolicy, completion, tool_call
+from tests.building import ScriptedPolicy, completion, tool_call
 from tests.integration.test_adapters import make_episode
 
 pytestmark = pytest.mark.filterwarnings("ignore")

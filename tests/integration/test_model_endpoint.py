@@ -11,7 +11,7 @@ from starlette.routing import Route
 from devkit.emulator.server import Server
 from devkit.emulator.stack import EmulatedStack
 from rollout.aws import clients
-from tests.conftest import completion
+from tests.building import completion
 
 ROW = {"question": "What is 2 + 3?", "answer": "#### 5"}
 

@@ -15,7 +15,7 @@ from devkit.policies import bedrock
 from devkit.policies import named as policies
 from devkit.rehearsal.record import read_manifest, read_rollouts
 from rollout.aws import clients
-from tests.conftest import completion, tool_call
+from tests.building import completion, tool_call
 
 AGENT = "environments.calculator:calculator"
 ROWS = [

@@ -29,7 +29,7 @@ from devkit.rehearsal.record import read_manifest, read_rollouts
 from devkit.rehearsal.target import LocalJob
 from rollout.aws import clients
 from scripts.datasets import AGENTS
-from tests.conftest import ROOT, completion
+from tests.building import ROOT, completion
 
 WORDS = str(dataset_of(AGENTS["wordle"]))
 WORDLE = "environments.wordle:wordle"

@@ -10,7 +10,7 @@ import sys
 import time
 
 from devkit.emulator.job_runtime import Journal
-from tests.conftest import ROOT
+from tests.building import ROOT
 
 
 def start(state):

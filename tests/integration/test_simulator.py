@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from devkit.emulator.faults import parse_faults
 from devkit.emulator.job_runtime import JobRuntimeSimulator
-from tests.conftest import JOB_ARN
+from tests.building import JOB_ARN
 
 BODY = json.dumps({"messages": [{"role": "user", "content": "hi"}]}).encode()
 

@@ -19,7 +19,7 @@ from devkit.emulator.lambda_service import InProcess
 from devkit.emulator.stack import HANDLERS, JOB_ARN, EmulatedStack
 from rollout.telemetry import logs
 from rollout.telemetry.metrics import BOUNDARIES, METRICS, NAMESPACE
-from tests.conftest import ROOT
+from tests.building import ROOT
 
 ROW = {"question": "canary-prompt?", "answer": "canary-answer"}
 ASYNC = {"Prefer": "respond-async"}
@@ -422,7 +422,7 @@ def test_the_sweep_says_whether_the_stack_is_healthy():
 
 def test_a_long_rollout_prints_more_lines_than_one_rather_than_too_many_values():
     from rollout.telemetry.metrics import emit
-    from tests.conftest import make_settings
+    from tests.building import make_settings
 
     with redirect_stdout(io.StringIO()) as sink:
         emit(
@@ -439,7 +439,7 @@ def test_a_long_rollout_prints_more_lines_than_one_rather_than_too_many_values()
 
 def test_a_thousand_jobs_are_no_more_dimension_values_than_the_setting_names():
     from rollout.telemetry.metrics import emit
-    from tests.conftest import make_settings
+    from tests.building import make_settings
 
     settings = make_settings(job_metrics="nightly-*,exp")
     with redirect_stdout(io.StringIO()) as sink:

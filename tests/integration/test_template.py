@@ -8,8 +8,8 @@ import subprocess
 import pytest
 
 from devkit.emulator.template import load_template
-from tests.conftest import ROOT
-from tests.integration.conftest import SAM
+from tests.building import ROOT
+from tests.processes import SAM
 
 
 def test_sam_validate_lint():

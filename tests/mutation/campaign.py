@@ -22,7 +22,7 @@ from mutmut.stats import status_by_exit_code
 from rich.console import Console
 from rich.table import Table
 
-from tests.conftest import ROOT
+from tests.building import ROOT
 
 MODULES = ("trust", "feedback", "steps", "run")
 # Their own tests: each mutant runs those of them that reach it.
@@ -71,7 +71,12 @@ def prepare(modules: tuple[str, ...], *, keep: bool) -> None:
         shutil.rmtree(_PLACE / folder, ignore_errors=True)
     shutil.copytree(_LIBRARY, _PLACE / "src/rollout", ignore=shutil.ignore_patterns("__pycache__"))
     (_PLACE / "tests/unit").mkdir(parents=True)
-    for name in ("conftest.py", "unit/conftest.py", *(f"unit/test_{t}.py" for t in TESTS)):
+    for name in (
+        "building.py",
+        "conftest.py",
+        "unit/conftest.py",
+        *(f"unit/test_{t}.py" for t in TESTS),
+    ):
         shutil.copy2(ROOT / "tests" / name, _PLACE / "tests" / name)
     mutated = ", ".join(f'"src/rollout/{module}.py"' for module in modules)
     (_PLACE / "pyproject.toml").write_text(_PROJECT.format(mutated=mutated))

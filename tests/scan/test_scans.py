@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from scripts.sbom import LAYERS, SBOM, bill, licences
-from tests.conftest import ROOT
+from tests.building import ROOT
 
 TOOLS = ROOT / ".tools/scan/bin"
 BUILT = ROOT / ".aws-sam/x86_64/template.yaml"

@@ -13,7 +13,7 @@ from moto import mock_aws
 from devkit.emulator.template import table_properties
 from rollout.aws import clients
 from rollout.storage.records import Records
-from tests.conftest import ENVIRON, REGION, make_settings
+from tests.building import ENVIRON, REGION, make_settings
 
 
 @pytest.fixture(autouse=True)

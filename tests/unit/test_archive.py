@@ -17,7 +17,7 @@ from rollout.aws import clients
 from rollout.errors import BadQuery
 from rollout.storage.archive import Archive
 from rollout.storage.records import iso
-from tests.conftest import ACCOUNT, JOB_ARN, REGION, make_settings
+from tests.building import ACCOUNT, JOB_ARN, REGION, make_settings
 
 
 def crowd(rollouts, apart=0.5):

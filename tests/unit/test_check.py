@@ -23,7 +23,7 @@ from devkit.rehearsal.record import (
     append_rollout,
     write_manifest,
 )
-from tests.conftest import ROOT
+from tests.building import ROOT
 
 WORK = Work(turns=3, waiting=9.0, computing=0.2)
 

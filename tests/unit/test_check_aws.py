@@ -14,7 +14,7 @@ from devkit.checks.roles import trusted
 from devkit.emulator import template
 from rollout.aws import clients
 from rollout.storage.drain import switch
-from tests.conftest import ACCOUNT, ENVIRON, REGION, make_settings
+from tests.building import ACCOUNT, ENVIRON, REGION, make_settings
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/job"
 JOB_LAMBDA = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:s-SageMaker-job:live"

@@ -6,7 +6,7 @@ import pytest
 
 from rollout.contract import parse_json, parse_rollout
 from rollout.errors import ContractViolation, MalformedRequest
-from tests.conftest import make_body
+from tests.building import make_body
 
 
 def test_snake_and_camel_case_read_the_same():

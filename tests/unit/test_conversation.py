@@ -7,7 +7,7 @@ import json
 import pytest
 
 from rollout.errors import AgentError
-from tests.conftest import ScriptedPolicy, completion
+from tests.building import ScriptedPolicy, completion
 from tests.unit.test_converse import make_episode
 
 

@@ -14,7 +14,7 @@ from rollout.errors import BadReply, OutOfTime, ToolBroken
 from rollout.reply import read_reply
 from rollout.steps import InlineSteps
 from rollout.text_tool_calls import text_calls
-from tests.conftest import ScriptedPolicy, completion, tool_call
+from tests.building import ScriptedPolicy, completion, tool_call
 
 
 def make_episode(policy, **more):

@@ -3,7 +3,7 @@ from __future__ import annotations
 from devkit.emulator.gateway import LambdaContext, environment_of, proxy_event
 from devkit.emulator.stack import HANDLERS
 from rollout.settings import settings
-from tests.conftest import ENVIRON
+from tests.building import ENVIRON
 
 
 def test_environments_of_one_process_do_not_read_each_others_event(monkeypatch):

@@ -18,7 +18,7 @@ from rollout.errors import (
 )
 from rollout.run import Result, abandoned, run
 from rollout.steps import InlineSteps, Sampled
-from tests.conftest import ScriptedPolicy, completion, make_rollout, make_settings
+from tests.building import ScriptedPolicy, completion, make_rollout, make_settings
 
 QUESTION = [{"role": "user", "content": "hi"}]
 AGAIN = [*QUESTION, {"role": "user", "content": "again"}]

@@ -12,7 +12,7 @@ from devkit.rehearsal.play import read_rows
 from environments import sql, support_desk, wordle
 from rollout.testing import check_order, rehearse
 from scripts.datasets import AGENTS, customers, games, questions
-from tests.conftest import tool_call
+from tests.building import tool_call
 
 
 def rows_of(name):

@@ -22,7 +22,7 @@ from rollout.errors import (
 from rollout.feedback import JobFeedback, client_token, feedback_for, kept_by
 from rollout.settings import settings
 from rollout.trust import Destination
-from tests.conftest import ENDPOINT, ENVIRON, JOB_ARN, REGION, make_body
+from tests.building import ENDPOINT, ENVIRON, JOB_ARN, REGION, make_body
 
 READY = {"TrajectoryId": "t-1", "Status": "ready"}
 FAILED = {"TrajectoryId": "t-1", "Status": "failed"}

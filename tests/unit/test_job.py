@@ -8,7 +8,7 @@ import pytest
 
 from rollout.errors import ContractViolation, MalformedRequest, Throttled, Untrusted
 from rollout.service.job_event import job_error, job_request
-from tests.conftest import ENDPOINT, JOB_ARN, make_settings
+from tests.building import ENDPOINT, JOB_ARN, make_settings
 
 
 def event(**changes):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from tests.conftest import ROOT
+from tests.building import ROOT
 
 LIBRARY = ROOT / "layers/rollout/python/rollout"
 # Each module may import those that stand before it.

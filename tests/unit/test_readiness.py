@@ -14,7 +14,7 @@ from devkit.verdict.findings import THRESHOLDS
 from devkit.verdict.model import Verdict
 from devkit.verdict.readiness import judge
 from rollout.testing import calls
-from tests.conftest import ROOT
+from tests.building import ROOT
 from tests.rehearsed import failure, groups, manifest, played, record, turn, write
 
 # Twenty groups whose rewards differ: nothing to find.

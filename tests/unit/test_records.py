@@ -11,7 +11,7 @@ import pytest
 from rollout.errors import AlreadyRunning, BodyMismatch, NotFound
 from rollout.run import Report, Result
 from rollout.storage.records import Records
-from tests.conftest import JOB_ARN, REGION, make_rollout, make_settings
+from tests.building import JOB_ARN, REGION, make_rollout, make_settings
 
 READY = Result(
     status="ready", rewards=[0.5], output={"x": 1}, turns=2, transcript=[{"messages": []}]

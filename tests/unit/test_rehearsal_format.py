@@ -11,7 +11,7 @@ import pytest
 from devkit.__main__ import main
 from devkit.rehearsal.export import is_linear
 from devkit.rehearsal.record import Manifest, RolloutRecord, TurnRecord
-from tests.conftest import ROOT
+from tests.building import ROOT
 from tests.rehearsed import groups, played, record, turn, write
 
 PAGE = (ROOT / "docs/rehearsal-format.md").read_text()

@@ -20,7 +20,7 @@ from rollout.errors import (
 )
 from rollout.run import run, shape_rewards
 from rollout.steps import InlineSteps
-from tests.conftest import ScriptedPolicy, completion, make_rollout, make_settings, tool_call
+from tests.building import ScriptedPolicy, completion, make_rollout, make_settings, tool_call
 
 
 class Trainer:

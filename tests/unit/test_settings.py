@@ -4,7 +4,7 @@ import pytest
 
 from rollout.errors import ConfigurationError
 from rollout.settings import parse_failure_policy, read_settings
-from tests.conftest import ENVIRON, make_settings
+from tests.building import ENVIRON, make_settings
 
 
 def test_defaults():

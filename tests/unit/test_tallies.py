@@ -12,7 +12,7 @@ import pytest
 from rollout.run import Report, Result
 from rollout.storage.archive import Archive, rebin
 from rollout.storage.totals import Tally, is_flat, width_at
-from tests.conftest import JOB_ARN, REGION, make_rollout, make_settings
+from tests.building import JOB_ARN, REGION, make_rollout, make_settings
 from tests.unit.test_records import accept, accept_durable, begin
 
 READY = Result(status="ready", rewards=[1.0], turns=2, seconds=1.5, usage={"prompt_tokens": 7})

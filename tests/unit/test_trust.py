@@ -5,7 +5,7 @@ import pytest
 from rollout.contract import RolloutMetadata, RolloutRequest
 from rollout.errors import Untrusted
 from rollout.trust import Destination, check, check_metadata, is_name, job_runtime_endpoint
-from tests.conftest import ACCOUNT, ENDPOINT, JOB_ARN, REGION, make_body, make_settings
+from tests.building import ACCOUNT, ENDPOINT, JOB_ARN, REGION, make_body, make_settings
 
 
 def checked(body=None, settings=None, **metadata):

@@ -9,7 +9,7 @@ import pytest
 
 from devkit.emulator.template import load_template
 from rollout.telemetry.metrics import BOUNDARIES, BY_BOUNDARY, METRICS
-from tests.conftest import ROOT
+from tests.building import ROOT
 
 TEMPLATE = load_template()
 RESOURCES = TEMPLATE["Resources"]

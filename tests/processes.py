@@ -1,4 +1,4 @@
-"""Real processes the integration tests run against."""
+"""Real processes that tests run against: servers, and built functions under the emulator."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from devkit.emulator.server import free_port
-from tests.conftest import ROOT
+from tests.building import ROOT
 
 BUILT = ROOT / ".aws-sam" / "x86_64"
 SAM = ROOT / ".tools" / "sam"
