@@ -26,6 +26,7 @@ from devkit.rehearsal.play import play, tasks_of
 from devkit.rehearsal.record import append_rollout
 from devkit.rehearsal.target import LocalJob
 from environments import wordle
+from environments.wordle.scripts import gold as knowing
 
 _BATCH = 125
 _BODY = json.dumps(
@@ -79,7 +80,7 @@ def main() -> None:
     options = parser.parse_args()
 
     def gold(asked: Any) -> dict[str, Any]:
-        return wordle.gold(asked.instance, asked.messages)
+        return knowing(asked.instance, asked.messages)
 
     with (
         tempfile.TemporaryDirectory() as run,

@@ -20,7 +20,7 @@ from devkit.emulator.faults import parse_faults
 from devkit.emulator.job_runtime import SampleRequest
 from devkit.emulator.stack import JOB_ARN, EmulatedStack
 from devkit.rehearsal.play import play_groups, read_rows
-from environments import calculator
+from environments.calculator import scripts as calculator
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = ROOT / ".tools" / "browser" / "chromium"

@@ -8,6 +8,7 @@ import random
 from pathlib import Path
 
 from devkit.places import dataset_of
+from devkit.policies.scripts import scripts_of
 from devkit.rehearsal.play import read_rows
 from devkit.rehearsal.record import (
     Manifest,
@@ -106,12 +107,12 @@ def groups(*rewards):
 def played(run: Path, name: str, *, rows=6, group_size=4, skill=0.6, **changes) -> Path:
     """Play an agent of the repository by its gold and poor scripts."""
     module = importlib.import_module(f"environments.{name}")
-    function = getattr(module, name)
+    function, scripts = getattr(module, name), scripts_of(AGENTS[name])
     dice = random.Random(f"{name} {skill}")
     records = []
     for group, instance in enumerate(read_rows(dataset_of(AGENTS[name]), rows)):
         for member in range(group_size):
-            script = module.gold if dice.random() < skill else module.poor
+            script = scripts.gold if dice.random() < skill else scripts.poor
             identifier = f"r-{group:04d}-{member}"
             result = rehearse(function, instance, script, trajectory_id=identifier)
             records.append(recorded(result, identifier, group, member, instance))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import json
 import math
@@ -16,6 +15,7 @@ from typing import Any, cast
 
 from devkit.checks.finding import Finding, error, ok, warning
 from devkit.emulator.template import TEMPLATE
+from devkit.policies.scripts import scripts_of
 from rollout.agent import load_agent
 from rollout.contract import RolloutMetadata, RolloutRequest
 from rollout.errors import AgentUnavailable, RolloutError
@@ -178,16 +178,20 @@ def duplicates(lesson: Lesson) -> Iterator[Finding]:
 
 
 def lesson_holds(lesson: Lesson) -> Iterator[Finding]:
-    """The agent's own ``validate`` holds for every row: gold earns more than poor."""
-    module_name = lesson.agent.partition(":")[0]
+    """The environment's own ``validate`` holds for every row: gold earns more than poor."""
     try:
-        validate = getattr(importlib.import_module(module_name), "validate", None)
-    except Exception:  # noqa: BLE001 - said by agent_loads, with the reason
+        load_agent(lesson.agent)
+    except AgentUnavailable:  # said by agent_loads, with the reason
+        return
+    try:
+        validate = getattr(scripts_of(lesson.agent), "validate", None)
+    except Exception as problem:  # noqa: BLE001 - scripts are the user's code, and may raise anything
+        yield warning("validate", str(problem), "Write or mend them (docs/write-your-agent.md, 6).")
         return
     if validate is None:
         yield warning(
             "validate",
-            f"{module_name} has no validate(instance): nothing proves that its reward teaches.",
+            f"{lesson.agent} has no validate(instance): nothing proves that its reward teaches.",
             "Write one with check_order (docs/write-your-agent.md).",
         )
         return

@@ -16,10 +16,7 @@ An instance has ``question`` and ``answer``. The reward is 1.0 for the right ans
 
 from __future__ import annotations
 
-from typing import Any
-
 from rollout import Episode, agent
-from rollout.testing import check_order
 
 SYSTEM = "Answer with the result alone."
 
@@ -29,9 +26,15 @@ def {name}(episode: Episode) -> float:
     """Answer a question; 1.0 if the answer is right."""
     reply = episode.converse(episode.instance["question"], system=SYSTEM)
     return float(reply.text.strip() == episode.instance["answer"])
+'''
+_SCRIPTS = '''"""What a perfect and a poor policy would say, and the proof of their order."""
 
+from __future__ import annotations
 
-# --- scripts: what a perfect and a poor policy would say --------------------------------------------
+from typing import Any
+
+from environments.{name} import {name}
+from rollout.testing import check_order
 
 
 def gold(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
@@ -59,12 +62,12 @@ _TEST = """from __future__ import annotations
 from pathlib import Path
 
 from devkit.rehearsal.play import read_rows
-from environments import {name}
+from environments.{name} import scripts
 
 
 def test_the_reward_is_in_order_on_every_row():
-    for row in read_rows(Path(__file__).parent / "dataset.jsonl", 1_000):
-        assert {name}.validate(row)[0] == 1.0
+    for row in read_rows(Path(__file__).with_name("dataset.jsonl"), 1_000):
+        assert scripts.validate(row)[0] == 1.0
 """
 _ROWS = """\
 {"prompt": "{\\"question\\": \\"2 + 3 = ?\\", \\"answer\\": \\"5\\"}"}
@@ -74,19 +77,20 @@ _ROWS = """\
 
 def register(commands: Any) -> None:
     """Add ``new`` to the command line."""
-    new = commands.add_parser("new", help="write an agent with its dataset and test")
+    new = commands.add_parser("new", help="write an environment: agent, scripts, dataset and test")
     new.add_argument("name", help="of the agent: a-z, 0-9 and _")
     new.set_defaults(command=lambda options, console: new_agent(options.name, console))
 
 
 def new_agent(name: str, console: Console, root: Path = ROOT) -> int:
-    """Write the three files; nothing that exists is written over. Returns the exit code."""
+    """Write the four files; nothing that exists is written over. Returns the exit code."""
     if not name.isidentifier() or not name.islower():
         console.print(f"[red]{name!r} is no name for a module:[/red] use a-z, 0-9 and _.")
         return 2
     title = name.replace("_", " ").capitalize()
     files = {
         root / "environments" / name / "__init__.py": _AGENT.format(name=name, title=title),
+        root / "environments" / name / "scripts.py": _SCRIPTS.format(name=name),
         root / "environments" / name / "dataset.jsonl": _ROWS,
         root / "environments" / name / f"test_{name}.py": _TEST.format(name=name),
     }

@@ -17,8 +17,8 @@ from rich.table import Table
 from devkit.commands.rehearse import add_dataset, at_least, complain, refuse, stopping
 from devkit.emulator.job_runtime import Policy, SampleRequest
 from devkit.emulator.stack import EmulatedStack
-from devkit.policies.named import script_of
 from devkit.policies.probes import PROBES, probe
+from devkit.policies.scripts import script_of
 from devkit.rehearsal.caller import Door
 from devkit.rehearsal.dataset import Chosen, survey
 from devkit.rehearsal.play import play

@@ -7,7 +7,6 @@ trained. Only ``endpoint:`` is asked by the stack itself, through InvokeEndpoint
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 import time
 import zlib
@@ -18,7 +17,7 @@ from typing import Any
 from devkit.emulator.job_runtime import Policy, SampleRequest
 from devkit.policies import bedrock, openai_server
 from devkit.policies.probes import PROBES, probe
-from rollout.testing import Script
+from devkit.policies.scripts import script_of
 
 NAMES = "scripted[:gold|:poor|:NAME], http(s)://HOST/v1, bedrock:MODEL, endpoint:NAME, probe:NAME"
 
@@ -55,7 +54,7 @@ def choose(
 
     Args:
         text: see ``NAMES``.
-        agent: whose module has the scripts.
+        agent: whose scripts are played.
         skill: share of rollouts that ``scripted`` plays by ``gold``.
         model: that an HTTP server is asked for; if empty, the only one it has.
         seed: of the mix, and of the seeds a server is sent.
@@ -100,22 +99,6 @@ def seed_of(seed: int, asked: SampleRequest) -> int:
     """The sampling seed of a rollout: 31 bits of the run's seed, the row and the member."""
     digest = hashlib.sha256(f"{seed}/{place_of(asked.trajectory_id)}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
-
-
-def script_of(agent: str, name: str) -> Script:
-    """A script from an agent's module.
-
-    Raises:
-        ValueError: the module has no such function.
-    """
-    module = importlib.import_module(agent.partition(":")[0])
-    found = getattr(module, name, None)
-    if not callable(found):
-        raise ValueError(
-            f"{module.__name__} has no function {name!r}: write {name}(instance, messages), which "
-            "returns the next assistant message (docs/write-your-agent.md, 6), or choose another policy"
-        )
-    return found
 
 
 def scripted(agent: str, name: str, skill: float, seed: int = 0, turn: float = 0.0) -> Policy:

@@ -17,7 +17,6 @@ from typing import Any
 
 from rollout import Episode, Outcome, agent
 from rollout.errors import AgentError, DeadlineError
-from rollout.testing import check_order
 
 MAX_ROWS = 200
 MAX_SECONDS = 2.0
@@ -187,33 +186,3 @@ def schema(database: sqlite3.Connection) -> str:
 
 def _row(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(round(float(v), 9) if isinstance(v, (int, float)) else v for v in row)
-
-
-# --- scripts ----------------------------------------------------------------------------------------
-
-
-def gold(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
-    """Knows the query."""
-    del messages
-    return {"content": f"<sql>{instance['query']}</sql>"}
-
-
-def poor(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
-    """Writes a query that runs and answers nothing."""
-    del instance, messages
-    return {"content": "<sql>SELECT 'I do not know'</sql>"}
-
-
-def broken(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
-    """Writes what is no query."""
-    del instance, messages
-    return {"content": "<sql>SELEC everything</sql>"}
-
-
-def validate(instance: dict[str, Any]) -> list[float]:
-    """Prove that the right rows beat a query that runs, and that one a query that does not.
-
-    Raises:
-        ValueError: the order does not hold for this instance.
-    """
-    return check_order(sql, instance, [("gold", gold), ("poor", poor), ("broken", broken)])

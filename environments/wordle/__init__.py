@@ -14,7 +14,6 @@ from typing import Any
 
 from rollout import Episode, Outcome, agent
 from rollout.errors import AgentError, DeadlineError
-from rollout.testing import check_order
 
 GUESSES = 6
 SYSTEM = (
@@ -96,41 +95,3 @@ def marks(guess: str, word: str) -> str:
         else:
             told.append("-")
     return "".join(told)
-
-
-# --- scripts ----------------------------------------------------------------------------------------
-
-
-def gold(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
-    """Knows the word."""
-    del messages
-    return {"content": f"<guess>{instance['word']}</guess>"}
-
-
-def poor(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
-    """Guesses down the list, never the word."""
-    done = sum(message["role"] == "assistant" for message in messages)
-    others = [word for word in WORDS if word != instance["word"]]
-    return {"content": f"<guess>{others[done]}</guess>"}
-
-
-def slow(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
-    """Finds the word with its last guess."""
-    done = sum(message["role"] == "assistant" for message in messages)
-    return (gold if done == GUESSES - 1 else poor)(instance, messages)
-
-
-def silent(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
-    """Never guesses."""
-    del instance, messages
-    return {"content": "I would rather not."}
-
-
-def validate(instance: dict[str, Any]) -> list[float]:
-    """Prove that a fast win beats a slow win, a slow win a loss, and a loss not playing.
-
-    Raises:
-        ValueError: the order does not hold for this instance.
-    """
-    scripts = [("gold", gold), ("slow", slow), ("poor", poor), ("silent", silent)]
-    return check_order(wordle, instance, scripts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from devkit.emulator.job_runtime import SampleRequest
 from devkit.rehearsal.play import play_groups
-from environments import calculator
+from environments.calculator import scripts as calculator
 
 ROW = {"question": "What is 2 + 3?", "answer": "<<2+3=5>>\n#### 5"}
 HOSTILE = (

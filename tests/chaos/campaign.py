@@ -25,7 +25,7 @@ from devkit.emulator.job_runtime import Trajectory
 from devkit.emulator.process_killer import forked
 from devkit.emulator.process_killer import kills as count_kills
 from devkit.emulator.stack import JOB_ARN, EmulatedStack
-from environments import calculator
+from environments.calculator import scripts as calculator
 from rollout.settings import settings
 from rollout.storage.records import Records
 from tests.chaos.killer import CALLS, plan_of

@@ -10,7 +10,7 @@ import pytest
 
 from devkit.emulator.process_killer import grave_of
 from devkit.emulator.stack import EmulatedStack
-from environments import calculator
+from environments.calculator import scripts as calculator
 from tests.building import ROOT
 from tests.chaos.campaign import at_random, boundaries, campaign, chaotic_stack
 from tests.chaos.killer import CALLS

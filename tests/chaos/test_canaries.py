@@ -11,7 +11,7 @@ import re
 import httpx
 
 from devkit.emulator.stack import JOB_ARN, EmulatedStack
-from environments import calculator
+from environments.calculator import scripts as calculator
 from rollout.aws import clients
 
 INLINE, DURABLE = 850, 150

@@ -14,7 +14,7 @@ import pytest
 
 from devkit.emulator.faults import Fault, FaultScript
 from devkit.emulator.stack import JOB_ARN, EmulatedStack
-from environments import calculator
+from environments.calculator import scripts as calculator
 from rollout.aws import clients
 from rollout.settings import settings
 from rollout.storage.records import Records

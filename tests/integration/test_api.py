@@ -13,7 +13,7 @@ import pytest
 from devkit.emulator.faults import parse_faults
 from devkit.emulator.stack import JOB_ARN, EmulatedStack
 from devkit.rehearsal.play import play_groups, read_rows
-from environments import calculator
+from environments.calculator import scripts as calculator
 
 ROW = {"question": "What is 2 + 3?", "answer": "2+3 = <<2+3=5>>5\n#### 5"}
 

@@ -48,8 +48,8 @@ def test_a_new_agent_works_as_it_is_written(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "mean reward  1.000" in done.stdout
     code = (
-        "from environments import adder; from devkit.rehearsal.play import read_rows; from pathlib import Path;"
-        f"print([adder.validate(r) for r in read_rows(Path({data!r}), 9)])"
+        "from environments.adder import scripts; from devkit.rehearsal.play import read_rows; from pathlib import Path;"
+        f"print([scripts.validate(r) for r in read_rows(Path({data!r}), 9)])"
     )
     proved = subprocess.run(
         [sys.executable, "-c", code],

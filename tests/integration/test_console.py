@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from devkit.emulator.stack import JOB_ARN, EmulatedStack
 from devkit.rehearsal.play import play_groups
-from environments import calculator
+from environments.calculator import scripts as calculator
 from tests.building import ROOT
 from tests.processes import BUILT, emulator
 

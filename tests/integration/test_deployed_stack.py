@@ -18,7 +18,7 @@ from botocore.credentials import Credentials
 
 from devkit.emulator.job_runtime import JobRuntimeSimulator
 from devkit.emulator.server import free_port
-from environments import calculator
+from environments.calculator import scripts as calculator
 from rollout.storage.drain import FRESH
 from tests.building import ROOT
 from tests.processes import SAM, process

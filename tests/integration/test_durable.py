@@ -12,7 +12,7 @@ from devkit.emulator.faults import parse_faults
 from devkit.emulator.gateway import LambdaContext, environment_of
 from devkit.emulator.lambda_service import InProcess
 from devkit.emulator.stack import HANDLERS, JOB_ARN, EmulatedStack
-from environments import calculator
+from environments.calculator import scripts as calculator
 from rollout.settings import settings
 from rollout.storage.drain import switch
 from rollout.storage.records import Records

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from devkit.emulator.stack import JOB_ARN, EmulatedStack
-from environments import calculator
+from environments.calculator import scripts as calculator
 from tests.building import ROOT
 from tests.processes import emulator
 

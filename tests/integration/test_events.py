@@ -12,7 +12,7 @@ import pytest
 
 from devkit.emulator.gateway import LambdaContext, environment_of
 from devkit.emulator.stack import HANDLERS, EmulatedStack
-from environments import calculator
+from environments.calculator import scripts as calculator
 from rollout.settings import settings
 from scripts.events import EVENTS, console_events, job_events, other_events, sample_events
 from tests.building import ROOT

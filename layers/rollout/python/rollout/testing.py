@@ -1,7 +1,7 @@
 """Play an agent with a scripted policy, in this process and with nothing else: no AWS, no server.
 
-An agent's file ships scripts beside the agent: what a perfect and a poor policy would say. They prove
-that the reward tells them apart before a model is asked.
+An environment has scripts beside its agent, in ``scripts.py``: what a perfect and a poor policy would
+say. They prove that the reward tells them apart before a model is asked.
 """
 
 from __future__ import annotations

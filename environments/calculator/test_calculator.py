@@ -1,8 +1,21 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from environments.calculator import evaluate, number_in
+from devkit.rehearsal.play import read_rows
+from environments.calculator import evaluate, number_in, scripts
+
+ROWS = read_rows(Path(__file__).with_name("dataset.jsonl"), 1_000)
+
+
+def test_gold_earns_the_most_and_the_order_holds_on_every_row():
+    assert len(ROWS) >= 12
+    for row in ROWS:
+        rewards = scripts.validate(row)
+        assert rewards[0] == 1.0
+        assert rewards == sorted(rewards, reverse=True)
 
 
 @pytest.mark.parametrize(
