@@ -9,10 +9,21 @@ from pathlib import Path
 
 from rich.console import Console
 
-from devkit.commands import check, console, drain, new, probe, rehearse, review, run
+from devkit.commands import (
+    check,
+    console,
+    drain,
+    export,
+    new,
+    probe,
+    rehearse,
+    report,
+    rescore,
+    run,
+)
 
 # Each registers its commands; a command takes the parsed options and a console, returns the exit code.
-_COMMANDS = (run, rehearse, probe, review, check, console, new, drain)
+_COMMANDS = (run, rehearse, probe, report, rescore, export, check, console, new, drain)
 
 _ROOT = Path(__file__).resolve().parent.parent
 _FOLDERS = ("", "layers/rollout/python", "functions/rollout", "functions/console")

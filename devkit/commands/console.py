@@ -7,18 +7,14 @@ own credentials. That is how a person opens it: a browser cannot sign requests t
 from __future__ import annotations
 
 import argparse
-import signal
-import threading
 from typing import Any
 
 from rich.console import Console
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from console.application import application
-from devkit.commands.drain import outputs_of
-from devkit.emulator.server import Server
+from devkit.commands.deployed_stack import outputs_of, settings_of
+from devkit.commands.interrupts import wait_for_signal
+from devkit.emulator.console import console_server
 from rollout.errors import RolloutError
-from rollout.settings import Settings, read_settings, settings
 from rollout.storage.archive import Archive
 
 
@@ -32,26 +28,7 @@ def register(commands: Any) -> None:
     console.set_defaults(command=_console)
 
 
-def console_server(known: Settings | None = None, port: int = 0) -> Server:
-    """A server of the console on loopback.
-
-    Args:
-        known: whose table and bucket; what the environment says when it is asked if not given.
-        port: 0 picks a free one.
-    """
-
-    def current() -> Settings:
-        return known or settings()
-
-    app = application(lambda: Archive(current()), current)
-    # Names that a foreign page has made to point at this machine are not ours.
-    hosts = ["127.0.0.1", "localhost"]
-    return Server(TrustedHostMiddleware(app, allowed_hosts=hosts, www_redirect=False), port)
-
-
 def _console(options: argparse.Namespace, console: Console) -> int:
-    import boto3
-
     table, bucket = options.table, options.bucket
     if options.stack:
         outputs = outputs_of(options.stack)
@@ -60,16 +37,14 @@ def _console(options: argparse.Namespace, console: Console) -> int:
         wrong = f"{options.stack} is not deployed" if options.stack else "Nothing to look at"
         console.print(f"[red]{wrong}:[/red] give --stack NAME, or --table and --bucket.")
         return 2
-    region = boto3.Session().region_name or ""
-    names = {"ROLLOUT_TABLE": table, "ROLLOUT_BUCKET": bucket, "ROLLOUT_ACCOUNT_ID": "-"}
-    known = read_settings({**names, "AWS_REGION": region})
+    stack_settings = settings_of({"Table": table, "Bucket": bucket})
     try:
-        jobs, _ = Archive(known).jobs()
+        jobs, _ = Archive(stack_settings).jobs()
     except RolloutError as error:
         console.print(f"[red]The table {table} cannot be read:[/red] {error.detail}")
         return 2
     try:
-        server = console_server(known, options.port)
+        server = console_server(stack_settings, options.port)
     except OSError as error:
         console.print(f"[red]Port {options.port} cannot be used[/red] ({error}); try --port 3002.")
         return 2
@@ -77,11 +52,3 @@ def _console(options: argparse.Namespace, console: Console) -> int:
         console.print(f"{len(jobs)} jobs. Open {server.url}  (Ctrl-C stops)", highlight=False)
         wait_for_signal()
     return 0
-
-
-def wait_for_signal() -> None:
-    """Wait until the process is told to stop."""
-    stop = threading.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stop.set())
-    stop.wait()

@@ -6,10 +6,9 @@ import argparse
 import time
 from typing import Any
 
-import boto3
 from rich.console import Console
 
-from rollout.settings import Settings, read_settings
+from devkit.commands.deployed_stack import outputs_of, settings_of
 from rollout.storage.drain import FRESH, switch
 from rollout.storage.records import Records
 
@@ -62,7 +61,7 @@ def drain(stack: str, console: Console, *, on: bool = True, timeout: float = 3_6
     if "Table" not in outputs:
         console.print(f"[red]{stack} is not deployed.[/red]")
         return 1
-    switch(_settings(outputs), on=on)
+    switch(settings_of(outputs), on=on)
     console.print(f"{stack} {'refuses' if on else 'takes'} new rollouts.")
     if not on:
         return 0
@@ -79,22 +78,4 @@ def drain(stack: str, console: Console, *, on: bool = True, timeout: float = 3_6
 
 def in_flight(outputs: dict[str, str]) -> int:
     """How many rollouts of a deployed stack have not ended."""
-    return Records(_settings(outputs)).count_open()
-
-
-def _settings(outputs: dict[str, str]) -> Settings:
-    names = {"ROLLOUT_TABLE": outputs["Table"], "ROLLOUT_BUCKET": outputs["Bucket"]}
-    region = boto3.Session().region_name or ""
-    return read_settings({**names, "ROLLOUT_ACCOUNT_ID": "-", "AWS_REGION": region})
-
-
-def outputs_of(stack: str) -> dict[str, str]:
-    """The outputs of a deployed stack; none if there is no such stack."""
-    client: Any = boto3.client("cloudformation")
-    try:
-        found = client.describe_stacks(StackName=stack)["Stacks"][0]
-    except client.exceptions.ClientError as error:
-        if "does not exist" in str(error):
-            return {}
-        raise
-    return {item["OutputKey"]: item["OutputValue"] for item in found.get("Outputs", [])}
+    return Records(settings_of(outputs)).count_open()

@@ -14,7 +14,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from devkit.commands.rehearse import add_dataset, at_least, complain, refuse, stopping
+from devkit.commands.arguments import add_dataset, at_least
+from devkit.commands.interrupts import stopping
+from devkit.commands.messages import complain, refuse
 from devkit.emulator.job_runtime import Policy, SampleRequest
 from devkit.emulator.stack import EmulatedStack
 from devkit.policies.probes import PROBES, probe

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import tempfile
-import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from devkit.commands.review import conclude
+from devkit.commands.arguments import add_dataset, at_least
+from devkit.commands.interrupts import DRAIN_SECONDS, stopping
+from devkit.commands.judging import conclude
+from devkit.commands.messages import complain, refuse
 from devkit.emulator.faults import PRESETS
 from devkit.rehearsal.caller import Unreachable
 from devkit.rehearsal.plan import Plan, plan_of
@@ -28,8 +29,6 @@ from devkit.rehearsal.target import Target
 from devkit.rehearsal.witness import witnessed
 from rollout.errors import AgentUnavailable
 
-# Seconds that rollouts in flight are waited for after Ctrl-C.
-_PATIENCE = 60.0
 _INTERRUPTED = 130
 _EPILOG = """\
 policies:
@@ -82,32 +81,6 @@ def register(commands: Any) -> None:
     parser.set_defaults(command=_rehearse)
 
 
-def add_dataset(parser: argparse.ArgumentParser) -> None:
-    """Add what says who is played with which rows."""
-    parser.add_argument("dataset", type=Path, help="JSON lines, as a job reads them")
-    parser.add_argument(
-        "--agent", default="environments.calculator:calculator", help="module:function"
-    )
-    parser.add_argument("--limit", type=at_least(1), default=0, help="only the first rows")
-    parser.add_argument(
-        "--sample", type=at_least(1), default=0, help="only so many, drawn by --seed"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of sample, scripts, faults (0)")
-    parser.add_argument("--concurrency", type=at_least(1, 64), default=16, help="in flight (16)")
-
-
-def at_least(low: int, high: int = 10**9) -> Any:
-    """An argument's type: a whole number from ``low`` to ``high``."""
-
-    def number(text: str) -> int:
-        value = int(text)
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"must be from {low} to {high}, not {value}")
-        return value
-
-    return number
-
-
 def _rehearse(options: argparse.Namespace, console: Console) -> int:
     try:
         plan = plan_of(options)
@@ -137,7 +110,7 @@ def _rehearse(options: argparse.Namespace, console: Console) -> int:
                 tasks,
                 concurrency=options.concurrency,
                 stop=stop,
-                patience=_PATIENCE,
+                patience=DRAIN_SECONDS,
             ):
                 append_rollout(plan.run, record)
                 live.add(record)
@@ -197,34 +170,6 @@ def _target(plan: Plan, options: argparse.Namespace, console: Console) -> Iterat
         yield opened.enter_context(made)
 
 
-@contextmanager
-def stopping(console: Console) -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets; a second Ctrl-C ends at once."""
-    stop = threading.Event()
-
-    def interrupt(*_: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        console.print(
-            f"\nStopping: waiting up to {_PATIENCE:g} s for rollouts in flight (again: at once)"
-        )
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def refuse(console: Console, error: Exception) -> int:
-    """Say why a command cannot be carried out; exit code 2."""
-    said = error.detail if isinstance(error, AgentUnavailable) else str(error)
-    console.print("[red]Cannot play:[/red]", end=" ")
-    console.print(said, markup=False, highlight=False, soft_wrap=True)
-    return 2
-
-
 def _go_on(run: Path, console: Console, code: int) -> int:
     console.print(
         f"What has ended is kept. To go on: the same command with --run {run}",
@@ -232,10 +177,3 @@ def _go_on(run: Path, console: Console, code: int) -> int:
         soft_wrap=True,
     )
     return code
-
-
-def complain(who: str, said: Mapping[str, int], console: Console) -> None:
-    """Say what went wrong most often, in its own words: a user finds it in no log."""
-    for words, count in sorted(said.items(), key=lambda item: -item[1])[:5]:
-        console.print(f"[yellow]{who}:[/yellow]", end=" ")
-        console.print(f"{count} x {words}", markup=False, highlight=False, soft_wrap=True)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from devkit.commands.console import wait_for_signal
+from devkit.commands.interrupts import wait_for_signal
 from devkit.emulator.stack import JOB_ARN, EmulatedStack
 from devkit.places import dataset_of
 from devkit.policies.named import scripted

@@ -138,7 +138,7 @@ class EmulatedStack:
 
     def _start(self) -> None:
         # Not at import: a worker that imports this module has not the console's folder on its path.
-        from devkit.commands.console import console_server
+        from devkit.emulator.console import console_server
 
         self._open.enter_context(self.simulator)
         self.aws_url = self._open.enter_context(self._aws).url

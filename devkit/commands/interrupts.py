@@ -1,0 +1,41 @@
+"""Ctrl-C and SIGTERM: a command that plays stops in order, one that serves waits for them."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+
+# Seconds that rollouts in flight are waited for after Ctrl-C.
+DRAIN_SECONDS = 60.0
+
+
+@contextmanager
+def stopping(console: Console) -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets; a second Ctrl-C ends at once."""
+    stop = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        console.print(
+            f"\nStopping: waiting up to {DRAIN_SECONDS:g} s for rollouts in flight (again: at once)"
+        )
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def wait_for_signal() -> None:
+    """Wait until the process is told to stop."""
+    stop = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stop.set())
+    stop.wait()
