@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rollout.contract import RolloutRequest
 from rollout.errors import RolloutError
-from rollout.run import Rollout
+from rollout.results import Rollout
 from rollout.settings import Settings, read_settings
 from rollout.trust import check
 

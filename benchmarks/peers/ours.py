@@ -10,10 +10,11 @@ from typing import Any
 import api
 from rollout import Episode, RolloutFeedbackClient, agent, trust
 from rollout.agent import Agent
+from rollout.aws.feedback import feedback_for
+from rollout.aws.job_runtime import policy_for
 from rollout.contract import parse_rollout, read_body, validate_rollout
-from rollout.feedback import feedback_for
-from rollout.policy import policy_for
-from rollout.run import Report, Result, Rollout, run
+from rollout.results import Report, Result, Rollout
+from rollout.run import run
 from rollout.service.play_inline import play_inline
 from rollout.settings import settings
 from rollout.steps import InlineSteps

@@ -19,7 +19,7 @@ from devkit.policies.scripts import scripts_of
 from rollout.agent import load_agent
 from rollout.contract import RolloutMetadata, RolloutRequest
 from rollout.errors import AgentUnavailable, RolloutError
-from rollout.run import Rollout
+from rollout.results import Rollout
 from rollout.service.job_event import instance_of
 from rollout.trust import Destination
 

@@ -27,7 +27,8 @@ from devkit.rehearsal.record import (
 from rollout.agent import Agent
 from rollout.contract import InferenceParams, RolloutMetadata, RolloutRequest
 from rollout.errors import SampleFailed
-from rollout.run import Result, Rollout, play
+from rollout.results import Result, Rollout
+from rollout.run import play
 from rollout.settings import Settings, read_settings
 from rollout.steps import InlineSteps
 from rollout.trust import Destination

@@ -12,11 +12,11 @@ from aws_durable_execution_sdk_python import (
 
 from rollout.agent import Agent, load_agent
 from rollout.aws.durable_steps import DurableSteps
+from rollout.aws.feedback import feedback_for
+from rollout.aws.job_runtime import policy_for
 from rollout.contract import validate_rollout
 from rollout.errors import AgentUnavailable, AlreadyRunning
-from rollout.feedback import feedback_for
-from rollout.policy import policy_for
-from rollout.run import Rollout
+from rollout.results import Rollout
 from rollout.service.start_durable import execution_name
 from rollout.settings import settings
 from rollout.storage.records import Records

@@ -19,7 +19,7 @@ with atheris.instrument_imports(include=["rollout"]):
     from rollout.contract import RolloutMetadata, parse_rollout, read_body
     from rollout.errors import RolloutError
     from rollout.reply import read_reply
-    from rollout.run import Rollout
+    from rollout.results import Rollout
     from rollout.service.job_event import job_request
     from rollout.text_tool_calls import text_calls
     from rollout.tools import as_tool

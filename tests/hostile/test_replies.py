@@ -10,8 +10,8 @@ import pytest
 
 from environments.calculator import evaluate, number_in
 from environments.sql import build, run, sql
+from rollout.aws.job_runtime import JobRuntimePolicy
 from rollout.errors import BadReply, BudgetSpent
-from rollout.policy import JobRuntimePolicy
 from rollout.reply import read_reply
 from rollout.tools import as_tool
 from tests.building import completion, make_rollout, tool_call

@@ -358,7 +358,7 @@ def make_due(stack, trajectory_id):
 
 def test_the_sweep_starts_what_was_accepted_and_never_began(stack):
     from rollout.contract import validate_rollout
-    from rollout.run import Rollout
+    from rollout.results import Rollout
     from rollout.trust import check
 
     request = validate_rollout(stack.request("t-1", ROW))

@@ -12,6 +12,7 @@ from botocore.httpsession import URLLib3Session
 
 from rollout import RolloutFeedbackClient, RolloutMetadata, make_inference_headers
 from rollout.aws import clients
+from rollout.aws.feedback import JobFeedback, feedback_for
 from rollout.errors import (
     ContractViolation,
     ReportRefused,
@@ -19,7 +20,7 @@ from rollout.errors import (
     RewardError,
     Untrusted,
 )
-from rollout.feedback import JobFeedback, client_token, feedback_for, kept_by
+from rollout.feedback import client_token, kept_by
 from rollout.settings import settings
 from rollout.trust import Destination
 from tests.building import ENDPOINT, ENVIRON, JOB_ARN, REGION, make_body

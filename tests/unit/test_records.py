@@ -9,7 +9,7 @@ import boto3
 import pytest
 
 from rollout.errors import AlreadyRunning, BodyMismatch, NotFound
-from rollout.run import Report, Result
+from rollout.results import Report, Result
 from rollout.storage.records import Records
 from tests.building import JOB_ARN, REGION, make_rollout, make_settings
 

@@ -18,7 +18,8 @@ from rollout.errors import (
     ToolBroken,
     rebuild,
 )
-from rollout.run import run, shape_rewards
+from rollout.rewards import shape_rewards
+from rollout.run import run
 from rollout.steps import InlineSteps
 from tests.building import ScriptedPolicy, completion, make_rollout, make_settings, tool_call
 

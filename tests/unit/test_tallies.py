@@ -9,7 +9,7 @@ from dataclasses import replace
 import boto3
 import pytest
 
-from rollout.run import Report, Result
+from rollout.results import Report, Result
 from rollout.storage.archive import Archive, rebin
 from rollout.storage.totals import Tally, is_flat, width_at
 from tests.building import JOB_ARN, REGION, make_rollout, make_settings

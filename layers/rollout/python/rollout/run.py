@@ -8,135 +8,35 @@ repeated on its own; the terminal record is written last.
 from __future__ import annotations
 
 import contextvars
-import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable
+from dataclasses import fields, replace
 from threading import Thread
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Protocol, cast
 
 from rollout.agent import Agent, as_outcome, call
-from rollout.contract import RolloutRequest
 from rollout.episode import Budget, Episode
 from rollout.errors import (
     Abandoned,
     AgentError,
     AgentRaised,
-    ContractViolation,
     NeverSampled,
     OutOfTime,
     ReplayMismatch,
     ReportRefused,
     ReportUndelivered,
-    RewardError,
     RolloutError,
 )
-from rollout.feedback import Feedback, Status
+from rollout.feedback import Feedback
 from rollout.policy import Policy
-from rollout.settings import RewardShape, Settings
+from rollout.results import Report, Result, Rollout, abandoned
+from rollout.rewards import shape_rewards
+from rollout.settings import Settings
 from rollout.steps import Steps
-from rollout.trust import Destination
-
-Delivery = Literal["delivered", "refused", "pending"]
 
 # Seconds an agent has to replay what is recorded, when its deadline has passed meanwhile.
 _REPLAY = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Rollout:
-    """One accepted problem.
-
-    Args:
-        request: what arrived.
-        destination: where it may go, checked.
-        fingerprint: hash of the whole request; tells a repeat from another body.
-        group: hash of the instance; the rollouts of one job with the same hash are a group.
-    """
-
-    request: RolloutRequest
-    destination: Destination
-    fingerprint: str
-    group: str
-
-    @classmethod
-    def of(cls, request: RolloutRequest, destination: Destination) -> Rollout:
-        """Identify a checked request.
-
-        Raises:
-            ContractViolation: a number is out of range (1e999 is valid JSON and infinite).
-        """
-        group = _digest("instance", request.instance)
-        rest = request.model_dump(exclude={"instance"})
-        return cls(request, destination, _digest("request", [group, rest]), group[:16])
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """How a rollout ended, before anyone is told.
-
-    Args:
-        status: what the trainer is told.
-        rewards: one or one per turn; None where the status is ``failed``.
-        error: the failure, also where FailurePolicy completes the rollout with a reward.
-        turns: turns sampled and read.
-        possibly_captured: turns that may have been captured though their reply was lost.
-    """
-
-    status: Status
-    rewards: list[float] | None
-    metrics: dict[str, float] = field(default_factory=dict[str, float])
-    output: Any = None
-    error: dict[str, str] | None = None
-    turns: int = 0
-    possibly_captured: int = 0
-    usage: dict[str, int] = field(default_factory=dict[str, int])
-    seconds: float = 0.0
-    transcript: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-
-    @property
-    def reward(self) -> float | None:
-        """The rollout's reward as one number: the sum over its turns."""
-        return None if self.rewards is None else sum(self.rewards)
-
-    @property
-    def untouched(self) -> bool:
-        """Whether provably no turn was captured, so that the rollout may be played again."""
-        return self.turns == 0 and self.possibly_captured == 0
-
-    def answer(self, trajectory_id: str) -> dict[str, Any]:
-        """The body of the answer to ``POST /rollout``."""
-        result: dict[str, Any] = {
-            "trajectory_id": trajectory_id,
-            "status": self.status,
-            "reward": self.reward,
-            "rewards": self.rewards,
-            "turns": self.turns,
-            "metrics": self.metrics,
-            "output": self.output,
-        }
-        if self.error:
-            result["error"] = self.error
-        return result
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What became of the terminal report.
-
-    Args:
-        tries: how often each operation was sent, by ``complete`` and ``reward``.
-    """
-
-    delivery: Delivery
-    detail: str = ""
-    tries: dict[str, int] = field(default_factory=dict[str, int])
-
-    @property
-    def retries(self) -> int:
-        """How often a report had to be sent again."""
-        return sum(sent - 1 for sent in self.tries.values())
 
 
 class Ledger(Protocol):
@@ -191,10 +91,10 @@ def run(
     except Abandoned as error:
         result = abandoned(error)
     steps.remember("scored", lambda: ledger.scored(result))
-    return result, report(result, steps=steps, feedback=feedback, ledger=ledger)
+    return result, deliver(result, steps=steps, feedback=feedback, ledger=ledger)
 
 
-def report(
+def deliver(
     result: Result,
     *,
     steps: Steps,
@@ -202,7 +102,7 @@ def report(
     ledger: Ledger,
 ) -> Report:
     """Tell the trainer how a rollout ended, and remember what came of it."""
-    outcome = Report("delivered")
+    report = Report("delivered")
     try:
         if feedback is not None:
             steps.report("complete", lambda: feedback.complete(result.status))
@@ -210,12 +110,12 @@ def report(
             if rewards is not None:
                 steps.report("reward", lambda: feedback.reward(rewards))
     except ReportRefused as error:
-        outcome = Report("refused", error.detail)
+        report = Report("refused", error.detail)
     except ReportUndelivered as error:
-        outcome = Report("pending", error.detail)
-    outcome = replace(outcome, tries=dict(steps.tries))
-    steps.remember("reported", lambda: ledger.reported(result, outcome))
-    return outcome
+        report = Report("pending", error.detail)
+    report = replace(report, tries=dict(steps.tries))
+    steps.remember("reported", lambda: ledger.reported(result, report))
+    return report
 
 
 def play(
@@ -286,35 +186,6 @@ def play(
         seconds=round(time.time() - began, 3),
         transcript=[_shallow(turn) for turn in episode.transcript],
     )
-
-
-def shape_rewards(
-    reward: float | Sequence[float], turns: int, shape: RewardShape, name: str
-) -> list[float]:
-    """The list UpdateReward is sent.
-
-    Args:
-        reward: one number, or one per turn.
-        turns: captured turns.
-        shape: how one number is spread over several turns. The service documents one reward per
-            turn, a single value is widely used; hence the setting.
-        name: the agent's, for the message.
-
-    Raises:
-        RewardError: the list's length is neither 1 nor the number of turns.
-    """
-    if isinstance(reward, (int, float)):
-        if shape == "single":
-            return [float(reward)]
-        if shape == "every-turn":
-            return [float(reward)] * turns
-        return [0.0] * (turns - 1) + [float(reward)]
-    if len(reward) != turns:
-        raise RewardError(
-            f"Agent {name} returned {len(reward)} rewards for {turns} turns; "
-            "return one per turn, or a single number."
-        )
-    return list(reward)
 
 
 def _call(agent: Agent, episode: Episode) -> Any:
@@ -399,27 +270,3 @@ def _output(value: Any, name: str) -> Any:
             f"({type(error).__name__})."
         ) from None
     return value
-
-
-def _digest(what: str, value: Any) -> str:
-    """SHA-256 of a value's canonical JSON (sorted keys), 64 hexadecimal characters."""
-    try:
-        text = json.dumps(value, sort_keys=True, allow_nan=False, separators=(",", ":"))
-    except ValueError:
-        raise ContractViolation(f"The {what} holds a number that is out of range.") from None
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def abandoned(error: Abandoned | None = None) -> Result:
-    """The result of a rollout whose process died after it began to sample.
-
-    Failed whatever FailurePolicy says: a floor needs a turn that was captured for certain.
-
-    Args:
-        error: why, if more is known than that.
-    """
-    error = error or Abandoned(
-        "The process that played this rollout died after it had begun to sample; a second play "
-        "would mix two attempts in one trajectory."
-    )
-    return Result(status="failed", rewards=None, error=error.document(), possibly_captured=1)

@@ -13,7 +13,8 @@ from typing import Any
 
 from rollout.agent import Agent
 from rollout.contract import RolloutMetadata, RolloutRequest
-from rollout.run import Result, Rollout, play
+from rollout.results import Result, Rollout
+from rollout.run import play
 from rollout.settings import read_settings
 from rollout.steps import InlineSteps
 from rollout.trust import Destination

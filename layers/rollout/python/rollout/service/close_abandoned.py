@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 
 from rollout import trust
+from rollout.aws.feedback import feedback_for
 from rollout.errors import Abandoned, Untrusted
-from rollout.feedback import Feedback, feedback_for
-from rollout.run import Report, Result, abandoned, report
+from rollout.feedback import Feedback
+from rollout.results import Report, Result, abandoned
+from rollout.run import deliver
 from rollout.settings import Settings
 from rollout.steps import InlineSteps, Steps
 from rollout.storage.records import Hold, Record, Records
@@ -50,7 +52,7 @@ def finish(
         why: what became of the process, if more is known than that it died.
     """
     result = _result(hold, why)
-    return result, report(result, steps=steps, feedback=feedback, ledger=hold)
+    return result, deliver(result, steps=steps, feedback=feedback, ledger=hold)
 
 
 def _result(hold: Hold, why: Abandoned | None) -> Result:

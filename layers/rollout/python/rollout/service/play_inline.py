@@ -9,11 +9,11 @@ from typing import Any
 
 from rollout import trust
 from rollout.agent import load_agent
+from rollout.aws.feedback import feedback_for
+from rollout.aws.job_runtime import policy_for
 from rollout.contract import RolloutRequest
 from rollout.errors import OutOfTime, ReportRefused, ReportUndelivered
-from rollout.feedback import feedback_for
-from rollout.policy import policy_for
-from rollout.run import Report, Result, Rollout
+from rollout.results import Report, Result, Rollout
 from rollout.service.close_abandoned import finish
 from rollout.settings import Settings
 from rollout.steps import InlineSteps

@@ -23,7 +23,7 @@ from rollout.errors import (
     Throttled,
     Unavailable,
 )
-from rollout.run import Rollout
+from rollout.results import Rollout
 from rollout.settings import Settings
 from rollout.storage.drain import check_open
 from rollout.storage.records import Records

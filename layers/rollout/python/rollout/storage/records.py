@@ -25,7 +25,7 @@ from rollout.aws import clients
 from rollout.aws.table import Row, Table, answering
 from rollout.contract import RolloutRequest
 from rollout.errors import AlreadyRunning, BodyMismatch, NotFound
-from rollout.run import Report, Result, Rollout
+from rollout.results import Report, Result, Rollout
 from rollout.settings import Settings
 from rollout.storage.totals import EVALUATION, Tallies
 from rollout.trust import Destination, is_name

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rollout.aws.table import Row, Table
-from rollout.run import Result
+from rollout.results import Result
 from rollout.settings import Settings
 
 # Stands for the job where a rollout belongs to none.

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from aws_lambda_powertools.logging import Logger
 
 from rollout.errors import OutOfTime, RolloutError
-from rollout.run import Report, Result, Rollout
+from rollout.results import Report, Result, Rollout
 from rollout.settings import settings
 from rollout.telemetry import metrics
 from rollout.trust import is_name

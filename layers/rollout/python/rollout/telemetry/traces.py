@@ -21,7 +21,8 @@ from rollout.agent import Agent
 from rollout.errors import ConfigurationError, RolloutError
 from rollout.feedback import Feedback, Status
 from rollout.policy import Policy
-from rollout.run import Ledger, Report, Result, Rollout
+from rollout.results import Report, Result, Rollout
+from rollout.run import Ledger
 from rollout.settings import Settings
 from rollout.steps import Steps
 

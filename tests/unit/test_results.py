@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,8 @@ from rollout.errors import (
     ReportUndelivered,
     SampleFailed,
 )
-from rollout.run import Result, abandoned, run
+from rollout.results import Result, abandoned
+from rollout.run import run
 from rollout.steps import InlineSteps, Sampled
 from tests.building import ScriptedPolicy, completion, make_rollout, make_settings
 
@@ -269,8 +271,8 @@ def test_an_agent_that_raises_is_shown_the_innermost_line():
 
     line = deeper.__code__.co_firstlineno + 1
     assert played(agent)[0].error["detail"] == (
-        f"Agent environments.mine:run raised LookupError at test_ending.py:{line}. The message is in no "
-        "log; rehearse the rollout locally to see it."
+        f"Agent environments.mine:run raised LookupError at {Path(__file__).name}:{line}. The message is "
+        "in no log; rehearse the rollout locally to see it."
     )
 
 

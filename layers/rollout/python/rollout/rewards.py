@@ -1,0 +1,37 @@
+"""The rewards a trajectory is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rollout.errors import RewardError
+from rollout.settings import RewardShape
+
+
+def shape_rewards(
+    reward: float | Sequence[float], turns: int, shape: RewardShape, name: str
+) -> list[float]:
+    """The list UpdateReward is sent.
+
+    Args:
+        reward: one number, or one per turn.
+        turns: captured turns.
+        shape: how one number is spread over several turns. The service documents one reward per
+            turn, a single value is widely used; hence the setting.
+        name: the agent's, for the message.
+
+    Raises:
+        RewardError: the list's length is neither 1 nor the number of turns.
+    """
+    if isinstance(reward, (int, float)):
+        if shape == "single":
+            return [float(reward)]
+        if shape == "every-turn":
+            return [float(reward)] * turns
+        return [0.0] * (turns - 1) + [float(reward)]
+    if len(reward) != turns:
+        raise RewardError(
+            f"Agent {name} returned {len(reward)} rewards for {turns} turns; "
+            "return one per turn, or a single number."
+        )
+    return list(reward)
