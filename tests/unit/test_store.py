@@ -21,7 +21,7 @@ from devkit.emulator.store.expressions import reserved_words
 from devkit.emulator.store.local import LocalAws
 from devkit.emulator.store.values import Refused
 from devkit.emulator.template import table_properties
-from tests.conftest import REGION
+from tests.building import REGION
 
 KEYS = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": REGION}
 CONFIG = Config(retries={"total_max_attempts": 1, "mode": "standard"})
