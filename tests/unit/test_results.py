@@ -242,18 +242,24 @@ def test_the_part_of_a_request_that_is_out_of_range_is_named():
             ),
         ),
         (
-            lambda e: ask(e) and Outcome(1, output={1, 2}),
-            "Agent environments.mine:run returned an output that cannot be written as JSON (TypeError).",
+            lambda e: ask(e) and Outcome(1, output={"cells": [1, b"\xff"]}),
+            (
+                "Agent environments.mine:run returned an output that cannot be written as JSON: "
+                "at $.cells[1]: bytes that are no UTF-8 text; return base64 of them."
+            ),
         ),
         (
             lambda e: ask(e) and Outcome(1, output=float("nan")),
-            "Agent environments.mine:run returned an output that cannot be written as JSON (ValueError).",
+            (
+                "Agent environments.mine:run returned an output that cannot be written as JSON: "
+                "the number nan, which JSON does not have."
+            ),
         ),
         (
             lambda e: ask(e) and Outcome(1, output="\ud800"),
             (
-                "Agent environments.mine:run returned an output that cannot be written as JSON "
-                "(UnicodeEncodeError)."
+                "Agent environments.mine:run returned an output that cannot be written as JSON: "
+                "text with half a surrogate pair."
             ),
         ),
     ],

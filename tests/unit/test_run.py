@@ -121,7 +121,12 @@ def test_the_trainers_parameters_win():
         (lambda e: 1.0, [], "agent", "never-sampled"),
         (lambda e: ask(e) and "good", [completion("1")], "agent", "bad-reward"),
         (lambda e: ask(e) and [1.0, 2.0], [completion("1")], "agent", "bad-reward"),
-        (lambda e: ask(e) and Outcome(1, output={1, 2}), [completion("1")], "agent", "agent-error"),
+        (
+            lambda e: ask(e) and Outcome(1, output=object()),
+            [completion("1")],
+            "agent",
+            "agent-error",
+        ),
         (lambda e: e.sample([{"x": float("nan")}]), [], "agent", "agent-error"),
         (lambda e: e.sample([{"x": "\ud800"}]), [], "agent", "agent-error"),
         (ask, [SampleFailed("gone", captured="unknown")], "policy", "sample-failed"),

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
-import math
-import numbers
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeVar, cast, overload
 
-from rollout.errors import AgentUnavailable, RewardError
+from rollout.errors import AgentError, AgentUnavailable, RewardError
+from rollout.judgement import is_ending
+from rollout.values import NotJson, jsonable, number
 
 F = TypeVar("F", bound=Callable[..., Any])
+# Characters of a metric's name that an error shows.
+_LONGEST_NAME = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +126,22 @@ def _import(module_name: str, path: str) -> Any:
             f"ROLLOUT_AGENT={path!r}: importing {module_name} needs the package {error.name!r}, "
             "which is not installed; add it to functions/rollout/requirements.txt."
         ) from None
-    except Exception as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
+    except BaseException as error:
+        if not is_ending(error):
+            raise
         raise AgentUnavailable(
             f"ROLLOUT_AGENT={path!r}: importing {module_name} raised {type(error).__name__} at "
-            f"{frame.filename}:{frame.lineno}."
+            f"{_place(error)}."
         ) from error
+
+
+def _place(error: BaseException) -> str:
+    """File and line an import failed at: where the text cannot be read, else the last of its frames."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno or 1}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith("<frozen ")]
+    return f"{(own or frames)[-1].filename}:{(own or frames)[-1].lineno}"
 
 
 def _check_signature(function: Callable[..., Any], path: str) -> None:
@@ -153,27 +166,65 @@ def as_outcome(value: Any, name: str) -> Outcome:
     """
     outcome = value if isinstance(value, Outcome) else Outcome(value)
     reward = outcome.reward
-    if isinstance(reward, Sequence) and not isinstance(reward, (str, bytes, bytearray)):
-        if not reward:
+    rewards = _several(reward)
+    if rewards is not None:
+        if not rewards:
             raise RewardError(f"Agent {name} returned an empty list of rewards.")
-        checked: float | list[float] = [_number(item, f"{name} (per turn)") for item in reward]
+        checked: float | list[float] = [_number(item, f"{name} (per turn)") for item in rewards]
     else:
         checked = _number(reward, name)
-    metrics = {
-        str(key): _number(item, name, what="metric") for key, item in outcome.metrics.items()
-    }
-    return Outcome(checked, metrics, outcome.output)
-
-
-def _number(value: Any, name: str, *, what: str = "reward") -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise RewardError(
-            f"Agent {name} returned a {what} of type {type(value).__name__}; return a finite float."
-        )
     try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise RewardError(f"Agent {name} returned a {what} that is {number}; it must be finite.")
-    return number
+        output = jsonable(outcome.output)
+    except NotJson as error:
+        raise AgentError(
+            f"Agent {name} returned an output that cannot be written as JSON: {error}."
+        ) from None
+    return Outcome(checked, as_metrics(outcome.metrics, name), output)
+
+
+def _several(reward: Any) -> Sequence[Any] | None:
+    """The items of a list of rewards, an array among them; None for a single one."""
+    if getattr(reward, "ndim", 0) == 1 and callable(getattr(reward, "tolist", None)):
+        return reward.tolist()
+    if isinstance(reward, Sequence) and not isinstance(reward, (str, bytes, bytearray)):
+        return cast("Sequence[Any]", reward)
+    return None
+
+
+def as_metrics(metrics: Any, name: str) -> dict[str, float]:
+    """Metrics as finite floats by name.
+
+    Args:
+        metrics: a mapping, as an agent returned it or left it in ``episode.metrics``.
+        name: the agent's, for the message.
+
+    Raises:
+        RewardError: naming the agent and the metric.
+    """
+    if not isinstance(metrics, Mapping):
+        raise RewardError(
+            f"Agent {name} has metrics of type {type(metrics).__name__}; they must be a dict of numbers."
+        )
+    known = cast("Mapping[Any, Any]", metrics)
+    return {
+        str(key): _number(item, name, f"metric {str(key)[:_LONGEST_NAME]!r}")
+        for key, item in known.items()
+    }
+
+
+def usable_metrics(metrics: Any) -> dict[str, float]:
+    """What can be kept of the metrics of a rollout that has failed anyway."""
+    kept: dict[str, float] = {}
+    for key, item in (
+        cast("Mapping[Any, Any]", metrics).items() if isinstance(metrics, Mapping) else ()
+    ):
+        with suppress(NotJson):
+            kept[str(key)] = number(item)
+    return kept
+
+
+def _number(value: Any, name: str, what: str = "reward") -> float:
+    try:
+        return number(value)
+    except NotJson as error:
+        raise RewardError(f"Agent {name} returned a {what} {error.why}.") from None

@@ -13,19 +13,24 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, NamedTuple
 
+from rollout.awaiting import awaited, awaiting
 from rollout.contract import InferenceParams
 from rollout.errors import (
     AgentError,
     BadReply,
     BudgetSpent,
     OutOfTime,
+    RolloutError,
     SampleFailed,
+    StepRaised,
 )
+from rollout.judgement import is_ending, of_step
 from rollout.policy import Policy
 from rollout.reply import Message, Reply, read_reply
 from rollout.steps import Steps
 from rollout.text_tool_calls import text_calls
 from rollout.tools import Tool, ToolCall, as_tool, run_patiently
+from rollout.values import NotJson, jsonable
 
 # Characters of an unknown tool's name that are told back to the policy.
 _SHOWN = 64
@@ -243,6 +248,7 @@ class Episode:
             OutOfTime, SampleFailed, BadReply: as for :meth:`sample`.
         """
         with ExitStack() as opened:
+            opened.enter_context(awaiting(self.remaining))
             if isinstance(tools, AbstractContextManager):
                 tools = opened.enter_context(tools)
             return self._converse(
@@ -287,14 +293,18 @@ class Episode:
 
         Args:
             name: tells the step apart in the execution's history.
-            effect: does it, and returns a JSON value.
+            effect: does it, and returns what :mod:`rollout.values` makes JSON of; may be ``async def``.
             again: whether it may be made a second time where the process died in the middle of it.
 
+        Returns:
+            The value as JSON: a tuple is a list, keys are text. The same inline and durable.
+
         Raises:
-            StepRaised: durable only: the effect raised, or died and may not be made again.
+            StepRaised: the effect raised, its value is no JSON, or it died and may not be made again.
+            ToolBroken: what the effect calls is down; see :mod:`rollout.judgement`.
         """
         self._check_open()
-        return self._steps.step(name, effect, again=again)
+        return self._steps.step(name, lambda: _made(name, effect), again=again)
 
     # --- what the run uses --------------------------------------------------------------------
 
@@ -385,6 +395,24 @@ class _Loop:
     recover_text_calls: bool
 
 
+def _made(name: str, effect: Callable[[], Any]) -> Any:
+    """What a step's effect comes to; every failure as the error it will be when the step replays."""
+    try:
+        value = awaited(effect())
+    except RolloutError:
+        raise
+    except BaseException as error:
+        if not is_ending(error):
+            raise
+        raise of_step(error, name) from error
+    try:
+        return jsonable(value)
+    except NotJson as error:
+        raise StepRaised(
+            f"The step {name!r} returned what cannot be written as JSON: {error}."
+        ) from None
+
+
 def _messages(prompt: str | Sequence[Message], system: str | None) -> list[Message]:
     messages: list[Message] = [{"role": "system", "content": system}] if system else []
     if isinstance(prompt, str):
@@ -420,14 +448,19 @@ _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", "
 
 def _encode(message: Message) -> str:
     try:
-        text = _JSON.encode(message)
-        text.encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        # ValueError covers NaN, circular references and lone surrogates. Its text may quote content.
-        raise AgentError(
-            f"A message cannot be written as JSON ({type(error).__name__}); messages hold only "
-            "strings, finite numbers, booleans, null, lists and dicts."
-        ) from None
+        return _json(message)
+    except (TypeError, ValueError, RecursionError):
+        pass  # a client's message object, a date: what has a form in JSON is given it
+    try:
+        return _json(jsonable(message))
+    except NotJson as error:
+        raise AgentError(f"A message or parameter cannot be written as JSON: {error}.") from None
+
+
+def _json(value: Any) -> str:
+    """JSON as it goes out; ValueError covers NaN, circular references and half surrogate pairs."""
+    text = _JSON.encode(value)
+    text.encode()
     return text
 
 

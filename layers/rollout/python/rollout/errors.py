@@ -19,6 +19,7 @@
     │   ├── NeverSampled                     the agent ended without a single turn
     │   ├── RewardError                      the reward is not a finite number in the agreed shape
     │   ├── StepRaised                       the effect of an ``episode.step`` raised
+    │   ├── ToolRefused                      a tool says no; in a tool it is text for the model
     │   └── ReplayMismatch                   the agent did not replay the way it ran before
     ├── PolicyError                     the model, or the runtime that serves it
     │   ├── SampleFailed                     a Sample failed; ``captured`` says what became of it
@@ -29,6 +30,7 @@
     ├── DeadlineError                   a budget is spent
     │   ├── OutOfTime                   504
     │   └── BudgetSpent                      turns, tokens or tool calls
+    │       └── ContextFull                  the conversation is longer than the model can read
     ├── TrainerError                    the trainer did not take the report
     │   ├── ReportRefused                    a final no (409, 404, 400)
     │   └── ReportUndelivered           503  not delivered yet; it will be tried again
@@ -188,6 +190,22 @@ class StepRaised(AgentError):
     title = "A step of the agent raised an exception"
 
 
+class ToolRefused(AgentError):
+    """Raise this in a tool when the failure is the policy's doing, whatever caused it.
+
+    Args:
+        said: the text the model reads; it is in no error's detail.
+    """
+
+    slug = "tool-refused"
+    title = "A refusal was not handled"
+
+    def __init__(self, said: str, *, retry_after: int | None = None, **facts: Any) -> None:
+        self.said = str(facts.get("said", said))
+        detail = "What the policy did was refused, and the agent did not catch ToolRefused."
+        super().__init__(detail, retry_after=retry_after, said=self.said)
+
+
 class ReplayMismatch(AgentError):
     slug = "replay-mismatch"
     title = "The agent did not replay the way it ran before"
@@ -253,6 +271,13 @@ class OutOfTime(DeadlineError):
 
 class BudgetSpent(DeadlineError):
     slug = "budget-spent"
+
+
+class ContextFull(BudgetSpent):
+    """Catch it as any spent budget. The Sample was refused, so nothing was captured."""
+
+    slug = "context-full"
+    title = "The conversation is longer than the model's context"
 
 
 class TrainerError(RolloutError):

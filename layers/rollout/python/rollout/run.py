@@ -8,19 +8,16 @@ repeated on its own; the terminal record is written last.
 from __future__ import annotations
 
 import contextvars
-import json
 import time
 from collections.abc import Callable
 from dataclasses import fields, replace
 from threading import Thread
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
-from rollout.agent import Agent, as_outcome, call
+from rollout.agent import Agent, as_metrics, as_outcome, call, usable_metrics
 from rollout.episode import Budget, Episode
 from rollout.errors import (
     Abandoned,
-    AgentError,
-    AgentRaised,
     NeverSampled,
     OutOfTime,
     ReplayMismatch,
@@ -29,6 +26,7 @@ from rollout.errors import (
     RolloutError,
 )
 from rollout.feedback import Feedback
+from rollout.judgement import is_ending, of_agent
 from rollout.policy import Policy
 from rollout.results import Report, Result, Rollout, abandoned
 from rollout.rewards import shape_rewards
@@ -149,6 +147,7 @@ def play(
         until = max(deadline, began + _REPLAY) if replayed else deadline
         value = _within(lambda: _call(agent, episode), until)
         outcome = as_outcome(value, agent.name)
+        measured = as_metrics(episode.metrics, agent.name)
         if episode.turns == 0:
             raise NeverSampled(
                 f"Agent {agent.name} returned without sampling; a job that receives no sampling "
@@ -161,9 +160,10 @@ def play(
                 "deterministic; otherwise mark it @agent(replay=False)."
             )
         rewards = shape_rewards(outcome.reward, episode.turns, settings.reward_shape, agent.name)
-        metrics, output, error = dict(outcome.metrics), _output(outcome.output, agent.name), None
+        metrics, output, error = {**measured, **outcome.metrics}, outcome.output, None
     except RolloutError as failure:
-        rewards, metrics, output, error = None, {}, None, failure
+        rewards, output, error = None, None, failure
+        metrics = usable_metrics(episode.metrics)
     finally:
         # Whatever the agent left running must not sample a sealed trajectory.
         episode.close()
@@ -177,7 +177,7 @@ def play(
     return Result(
         status="failed" if rewards is None else "ready",
         rewards=rewards,
-        metrics={**episode.metrics, **metrics},
+        metrics=metrics,
         output=output,
         error=error.document() if error else None,
         turns=episode.turns,
@@ -189,41 +189,15 @@ def play(
 
 
 def _call(agent: Agent, episode: Episode) -> Any:
-    """Call the agent; every exception that is not ours becomes one that names the agent."""
+    """Call the agent; every exception that is not ours becomes one that says who is at fault."""
     try:
         return call(agent.function, episode)
     except RolloutError:
         raise
-    except Exception as error:
-        ours = _cause(error)
-        if ours is not None:  # a framework has wrapped what the episode raised
-            raise ours from error
-        frame = _last_frame(error)
-        raise AgentRaised(
-            f"Agent {agent.name} raised {type(error).__name__} at {frame}. The message is in no log; "
-            "rehearse the rollout locally to see it."
-        ) from error
-
-
-def _cause(error: BaseException) -> RolloutError | None:
-    """The nearest RolloutError behind an exception: a cause, a context, or a member of a group."""
-    found = [error]
-    for each in found:  # grows as it is read
-        if isinstance(each, RolloutError):
-            return each
-        behind = [each.__cause__, each.__context__]
-        if isinstance(each, BaseExceptionGroup):
-            behind += cast("BaseExceptionGroup[BaseException]", each).exceptions
-        found += [one for one in behind if one is not None and one not in found]
-    return None
-
-
-def _last_frame(error: BaseException) -> str:
-    import traceback
-    from pathlib import Path
-
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{Path(frame.filename).name}:{frame.lineno}"
+    except BaseException as error:
+        if not is_ending(error):
+            raise
+        raise of_agent(error, agent.name) from error
 
 
 def _within(function: Callable[[], Any], deadline: float) -> Any:
@@ -259,14 +233,3 @@ def _within(function: Callable[[], Any], deadline: float) -> Any:
 def _shallow(value: Any) -> dict[str, Any]:
     """A dataclass as a dict that shares what it holds: ``asdict`` copies whole transcripts."""
     return {known.name: getattr(value, known.name) for known in fields(value)}
-
-
-def _output(value: Any, name: str) -> Any:
-    try:
-        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise AgentError(
-            f"Agent {name} returned an output that cannot be written as JSON "
-            f"({type(error).__name__})."
-        ) from None
-    return value

@@ -3,19 +3,25 @@
 The schema comes from the function's signature and docstring; pydantic validates what the model sends.
 What goes wrong falls into two kinds. The model's mistakes and a tool's own refusal are *data*: they
 are returned to the model as the tool's result. A broken tool is *infrastructure*: it raises
-:class:`~rollout.errors.ToolBroken` and never becomes text in a trajectory.
+:class:`~rollout.errors.ToolBroken` and never becomes text in a trajectory. Which is which,
+:mod:`rollout.judgement` says.
 """
 
 from __future__ import annotations
 
 import inspect
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, overload
 
-from rollout.errors import AgentError, RolloutError, ToolBroken
+from rollout.awaiting import awaited
+from rollout.errors import AgentError, RolloutError, ToolBroken, ToolRefused
+from rollout.judgement import NOTHING, Kinds, Known, is_ending, judge, types_of
+from rollout.values import NotJson, json_text, jsonable
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +49,15 @@ class Tool:
         name: as the model writes it.
         description: what the model reads about it.
         parameters: JSON schema of an object.
-        call: takes the arguments as JSON text, returns the function's value.
+        call: takes the arguments as JSON text, returns the function's value or an awaitable.
+        known: what the author says about exceptions of its own.
     """
 
     name: str
     description: str
     parameters: dict[str, Any]
     call: Callable[[str], Any]
+    known: Known = NOTHING
 
     def schema(self) -> dict[str, Any]:
         """The entry for ``tools`` of a chat-completions request."""
@@ -71,25 +79,86 @@ class Tool:
         Raises:
             ToolBroken: the infrastructure behind the tool failed.
         """
-        from pydantic import ValidationError
-
         try:
-            value = self.call(arguments)
-        except ValidationError as error:
-            return ToolResult(f"Error: invalid arguments. {_explain(error)}", failed=True)
+            value = awaited(self.call(arguments))
+        except ToolRefused as error:
+            return _refusal(error.said)
         except RolloutError:
             raise
-        except OSError as error:
-            # ConnectionError and TimeoutError are; a file the tool did not find is its own refusal.
-            if not isinstance(error, (ConnectionError, TimeoutError)):
-                return ToolResult(f"Error: {error}", failed=True)
-            raise ToolBroken(
-                f"Tool {self.name!r} failed with {type(error).__name__}; the service behind it is "
-                "down or slow."
-            ) from error
-        except Exception as error:  # noqa: BLE001 - any other exception is the tool's own refusal
-            return ToolResult(f"Error: {error or type(error).__name__}", failed=True)
-        return ToolResult(value if isinstance(value, str) else _dump(value), failed=False)
+        except BaseException as error:
+            if not is_ending(error):
+                raise
+            return _refusal(self._judged(error))
+        try:
+            return ToolResult(_written(value), failed=False)
+        except NotJson as error:
+            return _refusal(f"the tool's result cannot be written as JSON: {error}")
+
+    def _judged(self, error: BaseException) -> str:
+        """The text of a refusal.
+
+        Raises:
+            ToolBroken: the exception stands for an outage.
+        """
+        verdict, said = judge(error, self.known)
+        if verdict == "refusal":
+            return _said(error)
+        if isinstance(said, ToolBroken):
+            raise said
+        raise ToolBroken(
+            f"Tool {self.name!r} failed with {type(said).__name__}; the service behind it is "
+            "down or slow."
+        ) from error
+
+
+@overload
+def tool(function: F, /) -> F: ...
+@overload
+def tool(*, outage: Kinds = ..., refusal: Kinds = ...) -> Callable[[F], F]: ...
+def tool(
+    function: F | None = None, /, *, outage: Kinds = (), refusal: Kinds = ()
+) -> F | Callable[[F], F]:
+    """Say what a tool's own exceptions mean. The function itself stays as it is.
+
+    Example::
+
+        @tool(outage=WarehouseDown, refusal=TimeoutError)  # what it waits for is the policy's query
+        def query(sql: str) -> list[dict]: ...
+
+    Args:
+        outage: exception types that mean that what is behind the tool is down.
+        refusal: exception types that are the policy's doing, where :mod:`rollout.judgement` would read
+            an outage.
+    """
+
+    def mark(marked: F) -> F:
+        marked.__rollout_tool__ = Known(types_of(outage), types_of(refusal))  # type: ignore[attr-defined]
+        return marked
+
+    return mark if function is None else mark(function)
+
+
+@contextmanager
+def policy_code() -> Generator[None]:
+    """Whatever is raised in here is the policy's doing: run code it wrote, or wait for it, within this.
+
+    Example::
+
+        with policy_code():
+            return pool.submit(run, code).result(timeout=5)  # no outage, however it ends
+
+    Raises:
+        ToolRefused: in place of any exception, SystemExit and TimeoutError included. In a tool it is text
+            for the model; elsewhere the agent catches it and scores what was reached.
+    """
+    try:
+        yield
+    except RolloutError:
+        raise
+    except BaseException as error:
+        if not is_ending(error):
+            raise
+        raise ToolRefused(f"{type(error).__name__}: {_said(error)}") from error
 
 
 def run_patiently(
@@ -128,7 +197,7 @@ def as_tool(function: Callable[..., Any] | Tool) -> Tool:
     """
     if isinstance(function, Tool):
         return function
-    from pydantic import ConfigDict, Field, create_model
+    from pydantic import ConfigDict, Field, ValidationError, create_model
 
     name = getattr(function, "__name__", "")
     if not name.isidentifier():
@@ -152,10 +221,14 @@ def as_tool(function: Callable[..., Any] | Tool) -> Tool:
     parameters.pop("title", None)
 
     def call(arguments: str) -> Any:
-        sent = model.model_validate_json(arguments or "{}")
+        try:
+            sent = model.model_validate_json(arguments or "{}")
+        except ValidationError as error:
+            raise ToolRefused(f"invalid arguments. {_explain(error)}") from None
         return function(**{field: getattr(sent, field) for field in fields})
 
-    return Tool(name=name, description=description, parameters=parameters, call=call)
+    known = getattr(function, "__rollout_tool__", NOTHING)
+    return Tool(name, description, parameters, call, known)
 
 
 def _docstring(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
@@ -175,5 +248,19 @@ def _explain(error: Any) -> str:
     )
 
 
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+def _written(value: Any) -> str:
+    """What the model reads of a tool's value: text as it is, anything else as JSON."""
+    return jsonable(value) if isinstance(value, str) else json_text(value)
+
+
+def _refusal(said: str) -> ToolResult:
+    return ToolResult(f"Error: {said}", failed=True)
+
+
+def _said(error: BaseException) -> str:
+    """An exception's text, or its type's name; half surrogate pairs could be written nowhere."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - the exception's class is anybody's
+        text = ""
+    return text.encode(errors="replace").decode() or type(error).__name__
