@@ -1,4 +1,4 @@
-"""Fills a moto table with a job of many rollouts, straight in its memory: rows and tallies agree."""
+"""Fills a moto table with a job of many rollouts, straight in its memory: rows and totals agree."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class Count:
                 self.units["reads"] += max(1, math.ceil(_size(after) / _READ))
                 return
             kept = max(_size(before), _size(after))
-            place = "job tally" if _key(request).get("pk", {}).get("S") == "jobs" else "table"
+            place = "job totals" if _key(request).get("pk", {}).get("S") == "jobs" else "table"
             self.units[place] += max(1, math.ceil(kept / _KB))
             if refused:
                 return

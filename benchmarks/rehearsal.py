@@ -21,9 +21,9 @@ import boto3
 from botocore.config import Config
 
 from devkit.emulator.stack import JOB_ARN, REGION, EmulatedStack
-from devkit.rehearsal.caller import Door
+from devkit.rehearsal.client import RolloutClient
 from devkit.rehearsal.play import play, tasks_of
-from devkit.rehearsal.record import append_rollout
+from devkit.rehearsal.run_files import append_rollout
 from devkit.rehearsal.target import LocalJob
 from environments import wordle
 from environments.wordle.scripts import gold as knowing
@@ -90,8 +90,10 @@ def main() -> None:
         client = boto3.client(
             "sagemakerjobruntime", REGION, endpoint_url=stack.simulator.url, config=config
         )
-        door = Door(stack.url, durable=False, patience=60, connections=options.concurrency)
-        target = LocalJob(stack, door)
+        client = RolloutClient(
+            stack.url, durable=False, wait_seconds=60, connections=options.concurrency
+        )
+        target = LocalJob(stack, client)
         tasks = tasks_of(rows(), 1, name="bench")
 
         def full(count: int) -> float:
@@ -112,7 +114,7 @@ def main() -> None:
             ours.append(full(_BATCH))
             memory[(batch + 1) * _BATCH] = resident()
             theirs.append(bare(stack, client, batch * _BATCH, options.concurrency))
-        door.close()
+        client.close()
     done = len(ours) * _BATCH
     each = [seconds / _BATCH * 1e3 for seconds in ours]
     plain = [seconds / _BATCH * 1e3 for seconds in theirs]

@@ -1,4 +1,4 @@
-"""Writes the sample events under ``events/``: one per door and main failure, as AWS sends them.
+"""Writes the sample events under ``events/``: one per entry point and main failure, as AWS sends them.
 
 Use one with ``sam local invoke ApiFunction -e events/rollout.json`` or ``python -m scripts.events``.
 """

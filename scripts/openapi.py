@@ -110,8 +110,8 @@ def document() -> dict[str, Any]:
         by_alias=False, ref_template="#/components/schemas/{model}"
     )
     definitions = request.pop("$defs")
-    for known in definitions["InferenceParams"]["properties"].values():
-        known["anyOf"] = [*known["anyOf"], *_READ_AS_NUMBERS]
+    for number in definitions["InferenceParams"]["properties"].values():
+        number["anyOf"] = [*number["anyOf"], *_READ_AS_NUMBERS]
     schemas = {
         **definitions,
         "RolloutRequest": request,
@@ -191,10 +191,10 @@ def _problems(*errors: type[RolloutError]) -> dict[str, Any]:
     """The responses for these errors, one per status; each names the problem types it may carry."""
     responses: dict[str, Any] = {}
     for error in (*errors, MethodNotAllowed):
-        known = responses.setdefault(
+        response = responses.setdefault(
             str(error.status), {"description": "", "content": _content(CONTENT_TYPE, "Problem")}
         )
-        known["description"] += f"urn:rollout:problem:{error.slug}: {error.title}. "
+        response["description"] += f"urn:rollout:problem:{error.slug}: {error.title}. "
     return responses
 
 

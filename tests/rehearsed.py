@@ -10,7 +10,7 @@ from pathlib import Path
 from devkit.places import dataset_of
 from devkit.policies.scripts import scripts_of
 from devkit.rehearsal.play import read_rows
-from devkit.rehearsal.record import (
+from devkit.rehearsal.run_files import (
     Manifest,
     RolloutRecord,
     TurnRecord,
@@ -31,7 +31,7 @@ def manifest(**changes) -> Manifest:
         "rows": 1,
         "group_size": 4,
         "policy": "http://127.0.0.1:8000/v1",
-        "door": "inline",
+        "mode": "inline",
         "temperature": None,
         "top_p": None,
         "max_tokens": None,

@@ -21,7 +21,7 @@ from benchmarks.scale.paper import on_paper
 from benchmarks.scale.plots import draw
 from benchmarks.scale.simulation import Result, Scenario, simulate
 from devkit.checks.cost import Work, cost_of_rollout
-from devkit.rehearsal.record import read_rollouts
+from devkit.rehearsal.run_files import read_rollouts
 
 # What moves each limit.
 MOVES = {

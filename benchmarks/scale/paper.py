@@ -31,14 +31,14 @@ def residence(scenario: Scenario) -> float:
     """Seconds a rollout holds a worker's environment when nothing is in its way."""
     turn = scenario.sample_mean + scenario.turn_seconds
     turn += cost.CHECKPOINTS_A_TURN * scenario.call_seconds
-    # Begin, scored, the trajectory, three tallies, and the checkpoints beside the turns.
+    # Begin, scored, the trajectory, three totals, and the checkpoints beside the turns.
     return scenario.turns * turn + (6 + cost.CHECKPOINTS) * scenario.call_seconds
 
 
 def on_paper(scenario: Scenario) -> Paper:
     """Work out a step: as many rollouts at once as the trainer and the account allow."""
     held = residence(scenario)
-    whole = held + scenario.call_seconds + scenario.door_seconds
+    whole = held + scenario.call_seconds + scenario.start_seconds
     running = min(scenario.concurrency, scenario.environments, scenario.rollouts)
     rate = running / whole
     work = Work(turns=scenario.turns, request_bytes=scenario.request_bytes)

@@ -41,7 +41,7 @@ class Scenario:
         latencies: measured ones to draw from instead.
         turn_seconds: the agent's own time a turn.
         call_seconds: one checkpoint or write.
-        door_seconds: of the job's function when warm; ``cold_seconds`` more when not.
+        start_seconds: of the job function when warm; ``cold_seconds`` more when not.
         deadline: from acceptance until the agent must have answered.
         arrivals: Poisson rate at which rollouts come, instead of a trainer that waits for slots.
         request_bytes: of the instance, which the row holds until the result is known.
@@ -57,7 +57,7 @@ class Scenario:
     latencies: Sequence[float] = ()
     turn_seconds: float = 0.05
     call_seconds: float = cost.CALL_SECONDS
-    door_seconds: float = cost.DOOR_SECONDS
+    start_seconds: float = cost.START_SECONDS
     cold_seconds: float = 1.0
     deadline: float = 570.0
     request_bytes: float = 1_000
@@ -207,7 +207,7 @@ class Step:
                     # Accepted: the row and its entry in three indexes.
                     yield self._write(shard, self._row + 3, 1)
                     yield self._tally(1)
-                    yield self.env.timeout(self.scenario.door_seconds)
+                    yield self.env.timeout(self.scenario.start_seconds)
                     started = yield from self._start()
                     self._leave("job")
                 if started:
@@ -275,7 +275,7 @@ class Step:
         return self.env.timeout(wait + (self.scenario.call_seconds if units else 0))
 
     def _tally(self, units: int) -> simpy.Timeout:
-        """Write tallies, one of them to the job's row; what is over a limit is dropped."""
+        """Write totals, one of them to the job's row; what is over a limit is dropped."""
         self._job_tally.take(self.env.now)
         self._table.take(self.env.now, units)
         return self.env.timeout(units * self.scenario.call_seconds)

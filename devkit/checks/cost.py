@@ -28,7 +28,7 @@ ROW_KB = 0.85
 # Write units of the indexes by_job, by_group and open; every one is far below 1 KB.
 INDEX_WRITES = {"by_job": 4, "by_group": 1, "open": 6}
 # Tallies: the job's row when it is accepted; the job's, the group's and the moment's when it has ended.
-JOB_TALLIES, OTHER_TALLIES = 2, 2
+JOB_TOTALS, OTHER_TOTALS = 2, 2
 # Reads of the row. One more looks whether the stack drains, at most every five seconds.
 ROW_READS = 2
 # Bytes in checkpoints beside the replies; the copies of a reply are in `persisted`.
@@ -39,9 +39,9 @@ _TRANSCRIPT_A_TURN = 290
 _SPILL, _REQUEST_SPILL = 200_000, 25_000
 
 # --- assumed ----------------------------------------------------------------------------------------
-# A checkpoint or a write takes so many seconds; a start at the job's door so many (?).
+# A checkpoint or a write takes so many seconds; a start by the job function so many (?).
 CALL_SECONDS = 0.02
-DOOR_SECONDS = 0.15
+START_SECONDS = 0.15
 # Text compresses to about a quarter with gzip, JSON chat better.
 _GZIP = 0.25
 # Lines of the three functions' JSON logs for one rollout, Lambda's platform lines included (?).
@@ -107,8 +107,8 @@ class Work:
         inside = self.request_bytes if self.request_bytes <= _REQUEST_SPILL else 0
         large = math.ceil(ROW_KB + inside / 1_024)
         plain = ROW_WRITES - ROW_WRITES_WITH_REQUEST
-        tallies = JOB_TALLIES + OTHER_TALLIES
-        return ROW_WRITES_WITH_REQUEST * large + plain + sum(INDEX_WRITES.values()) + tallies
+        totals = JOB_TOTALS + OTHER_TOTALS
+        return ROW_WRITES_WITH_REQUEST * large + plain + sum(INDEX_WRITES.values()) + totals
 
     @property
     def reads(self) -> float:
@@ -137,7 +137,7 @@ def cost_of_rollout(work: Work) -> dict[str, float]:
     return {
         "Lambda, waiting for the policy": dollars(compute, work.waiting * gigabytes),
         "Lambda, everything else": dollars(
-            compute, (work.billed - work.waiting + DOOR_SECONDS) * gigabytes
+            compute, (work.billed - work.waiting + START_SECONDS) * gigabytes
         )
         + dollars("lambda-requests", 2 + work.replays),
         "durable operations": dollars("durable-operations", work.operations),
@@ -197,7 +197,7 @@ class Job:
 
     def step_seconds(self, work: Work) -> float:
         """How long a step's rollouts take at least: Little's law, without start and tail."""
-        return self.rollouts_a_step * (work.billed + DOOR_SECONDS) / self.concurrency
+        return self.rollouts_a_step * (work.billed + START_SECONDS) / self.concurrency
 
 
 def cost_of_job(job: Job, work: Work) -> float:

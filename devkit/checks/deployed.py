@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 from devkit.checks import roles
-from devkit.checks.finding import Finding, error, ok, warning
-from devkit.checks.live import Live
+from devkit.checks.check_result import CheckResult, error, ok, warning
+from devkit.checks.deployed_stack import DeployedStack
 from devkit.checks.prices import QUOTAS
 from devkit.checks.roles import PREREQUISITES, may, statements_of
 from devkit.emulator import template
@@ -24,7 +24,7 @@ from rollout.trust import job_runtime_endpoint
 _WORKER_ACTIONS = ("sagemaker:Sample", "sagemaker:CompleteRollout", "sagemaker:UpdateReward")
 
 
-def job_function(live: Live) -> Iterator[Finding]:
+def job_function(live: DeployedStack) -> Iterator[CheckResult]:
     """The function that a job invokes is there, ready, and of this region."""
     arn = live.outputs.get("JobLambdaArn", "")
     found = arn and live.aws.ask(
@@ -63,7 +63,7 @@ def job_function(live: Live) -> Iterator[Finding]:
         )
 
 
-def doors_open(live: Live) -> Iterator[Finding]:
+def not_draining(live: DeployedStack) -> Iterator[CheckResult]:
     """The stack is not being drained."""
     key = {name: {"S": value} for name, value in SWITCH.items()}
     table = live.outputs.get("Table", "")
@@ -76,7 +76,7 @@ def doors_open(live: Live) -> Iterator[Finding]:
         )
 
 
-def worker(live: Live) -> Iterator[Finding]:
+def worker(live: DeployedStack) -> Iterator[CheckResult]:
     """The alias that is started runs durably, as long as the parameters say."""
     found = live.aws.ask(
         "worker", "lambda", "get_function_configuration", FunctionName=live.worker, Qualifier="live"
@@ -108,7 +108,7 @@ def worker(live: Live) -> Iterator[Finding]:
     yield from may(live, "worker-role", str(found["Role"]), _WORKER_ACTIONS, live.jobs)
 
 
-def concurrency(live: Live) -> Iterator[Finding]:
+def concurrency(live: DeployedStack) -> Iterator[CheckResult]:
     """The account's concurrency holds the job, whatever is reserved."""
     plan = live.plan
     limits = live.aws.ask("concurrency", "lambda", "get_account_settings")["AccountLimit"]
@@ -144,7 +144,7 @@ def concurrency(live: Live) -> Iterator[Finding]:
         yield ok("concurrency", "The account's concurrency holds the job.", measured)
 
 
-def quotas(live: Live) -> Iterator[Finding]:
+def quotas(live: DeployedStack) -> Iterator[CheckResult]:
     """The quotas of durable functions hold the beginning of a step and its turns."""
     job, work = live.plan.job, live.plan.work
     pace = work.checkpoints / max(work.billed, 1e-9) * job.concurrency
@@ -174,7 +174,7 @@ def quotas(live: Live) -> Iterator[Finding]:
             yield ok(name, f"The quota holds {why}.", measured)
 
 
-def endpoint(live: Live) -> Iterator[Finding]:
+def endpoint(live: DeployedStack) -> Iterator[CheckResult]:
     """The Job Runtime answers a TLS handshake; nothing is sent."""
     settings = live.plan.settings()
     url = settings.job_endpoint or job_runtime_endpoint(live.plan.region, stage=settings.stage)
@@ -182,7 +182,7 @@ def endpoint(live: Live) -> Iterator[Finding]:
     yield reachable(host, urlsplit(url).port or 443)
 
 
-def reachable(host: str, port: int, timeout: float = 3.0) -> Finding:
+def reachable(host: str, port: int, timeout: float = 3.0) -> CheckResult:
     """Whether a host completes a TLS handshake with this machine."""
     try:
         with (
@@ -199,6 +199,6 @@ def reachable(host: str, port: int, timeout: float = 3.0) -> Finding:
         )
 
 
-CHECKS: tuple[Callable[[Live], Iterator[Finding]], ...] = (
-    job_function, doors_open, worker, concurrency, quotas, *roles.CHECKS, endpoint,
+CHECKS: tuple[Callable[[DeployedStack], Iterator[CheckResult]], ...] = (
+    job_function, not_draining, worker, concurrency, quotas, *roles.CHECKS, endpoint,
 )  # fmt: skip

@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
-from devkit.checks.finding import Finding, error, ok, unchecked, warning
-from devkit.checks.live import Live
+from devkit.checks.check_result import CheckResult, error, ok, unchecked, warning
+from devkit.checks.deployed_stack import DeployedStack
 
 JOB_SERVICE = "job.sagemaker.amazonaws.com"
 PREREQUISITES = "model-customize-mtrl-prereqs"
 _TRUST = ("sts:AssumeRole", "sts:TagSession")
 
 
-def job_role(live: Live) -> Iterator[Finding]:
+def job_role(live: DeployedStack) -> Iterator[CheckResult]:
     """The job's role is trusted to SageMaker jobs, with tags, and may invoke the job's function."""
     if not live.job_role:
         yield unchecked(
@@ -36,7 +36,7 @@ def job_role(live: Live) -> Iterator[Finding]:
     yield from may(live, "job-role", str(role["Arn"]), ("lambda:InvokeFunction",), arn)
 
 
-def trusted(document: dict[str, Any], name: str) -> Iterator[Finding]:
+def trusted(document: dict[str, Any], name: str) -> Iterator[CheckResult]:
     """A trust policy lets SageMaker jobs assume the role and tag the session."""
     granted: set[str] = set()
     conditions: list[str] = []
@@ -77,7 +77,7 @@ def trusted(document: dict[str, Any], name: str) -> Iterator[Finding]:
         yield ok("job-role-trust", f"{JOB_SERVICE} may assume {name} and tag its session.", name)
 
 
-def caller(live: Live) -> Iterator[Finding]:
+def caller(live: DeployedStack) -> Iterator[CheckResult]:
     """Who asks may create a job, and pass it the role."""
     if not live.job_role:
         return
@@ -96,8 +96,8 @@ def caller(live: Live) -> Iterator[Finding]:
 
 
 def may(
-    live: Live, check: str, source: str, actions: tuple[str, ...], resource: str
-) -> Iterator[Finding]:
+    live: DeployedStack, check: str, source: str, actions: tuple[str, ...], resource: str
+) -> Iterator[CheckResult]:
     """IAM's own simulation of what a role or user may do."""
     account = live.plan.account
     context = [
@@ -148,4 +148,4 @@ def _list(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value or ())
 
 
-CHECKS: tuple[Callable[[Live], Iterator[Finding]], ...] = (job_role, caller)
+CHECKS: tuple[Callable[[DeployedStack], Iterator[CheckResult]], ...] = (job_role, caller)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from devkit.checks.finding import Finding, error, ok, warning
-from devkit.checks.plan import Plan
+from devkit.checks.check_result import CheckResult, error, ok, warning
+from devkit.checks.stack_plan import StackPlan
 
-# Seconds a report should be able to wait for a trainer that is out.
-_PATIENCE = 3_600
+# Seconds that a report should be retried while the trainer is out.
+_RETRY_SECONDS = 3_600
 _DAY = 86_400
 # Days the bucket keeps what did not fit into a row or a checkpoint (template.yaml, lifecycle rules).
 _SPILL_DAYS = 7
@@ -16,18 +16,18 @@ _SPILL_DAYS = 7
 _INVOCATION, _MARGIN = 900, 10
 
 
-def time_limits(plan: Plan) -> Iterator[Finding]:
+def time_limits(plan: StackPlan) -> Iterator[CheckResult]:
     """JobTimeout is the job's rollout_timeout, and what is inside it fits."""
-    timeout, mine = plan.job.timeout, plan.number("JobTimeout")
-    measured = f"JobTimeout {mine:g} s, rollout_timeout {timeout:g} s"
-    if mine > timeout:
+    timeout, ours = plan.job.timeout, plan.number("JobTimeout")
+    measured = f"JobTimeout {ours:g} s, rollout_timeout {timeout:g} s"
+    if ours > timeout:
         yield error(
             "job-timeout",
             "The trainer gives a rollout up before the stack reports it.",
             f"Set JobTimeout={timeout:g}.",
             measured,
         )
-    elif mine < timeout:
+    elif ours < timeout:
         yield warning(
             "job-timeout",
             "Rollouts end earlier than the trainer asks for.",
@@ -36,7 +36,7 @@ def time_limits(plan: Plan) -> Iterator[Finding]:
         )
     else:
         yield ok("job-timeout", "The stack reports inside the trainer's time.", measured)
-    budget = min(plan.number("TimeLimit"), mine - plan.number("JobMargin"))
+    budget = min(plan.number("TimeLimit"), ours - plan.number("JobMargin"))
     if plan.number("SampleTimeout") > budget:
         yield warning(
             "sample-timeout",
@@ -60,7 +60,7 @@ def time_limits(plan: Plan) -> Iterator[Finding]:
         )
 
 
-def inline_limits(plan: Plan) -> Iterator[Finding]:
+def inline_limits(plan: StackPlan) -> Iterator[CheckResult]:
     """A rollout inside the request keeps time for its report."""
     inside = plan.number("InlineBudget") - plan.number("ReportMargin")
     expected = plan.work.waiting + plan.work.computing
@@ -75,15 +75,15 @@ def inline_limits(plan: Plan) -> Iterator[Finding]:
         yield ok("inline-budget", "A rollout fits into one request.", f"{inside:g} s")
 
 
-def execution_limits(plan: Plan) -> Iterator[Finding]:
-    """A durable execution outlasts the job's patience, and nothing it needs expires before it."""
+def execution_limits(plan: StackPlan) -> Iterator[CheckResult]:
+    """A durable execution outlasts a report's retries, and nothing it needs expires before it."""
     execution, job = plan.number("ExecutionTimeout"), plan.number("JobTimeout")
     measured = f"{execution:g} s"
-    if execution < job + _PATIENCE:
+    if execution < job + _RETRY_SECONDS:
         yield error(
             "execution-timeout",
             "An execution ends before a report could wait out a trainer that does not answer.",
-            f"Set ExecutionTimeout to {job + _PATIENCE:g} or more.",
+            f"Set ExecutionTimeout to {job + _RETRY_SECONDS:g} or more.",
             measured,
         )
     else:
@@ -107,6 +107,6 @@ def execution_limits(plan: Plan) -> Iterator[Finding]:
         )
 
 
-CHECKS: tuple[Callable[[Plan], Iterator[Finding]], ...] = (
+CHECKS: tuple[Callable[[StackPlan], Iterator[CheckResult]], ...] = (
     time_limits, inline_limits, execution_limits,
 )  # fmt: skip

@@ -13,19 +13,19 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.markup import escape
 
-from devkit.checks import agent, deployed, settings, times
-from devkit.checks.agent import Lesson
-from devkit.checks.aws import Aws, Unanswered
+from devkit.checks import agent_and_dataset, deployed, stack_parameters, times
+from devkit.checks.agent_and_dataset import AgentAndDataset
+from devkit.checks.ask_aws import AwsReader, Unanswered
+from devkit.checks.check_result import CheckLevel, CheckResult, error, ok
 from devkit.checks.cost import Job, Work
-from devkit.checks.finding import Finding, Level, error, ok
-from devkit.checks.live import Live
-from devkit.checks.plan import NO_ACCOUNT, Plan, from_samconfig, rehearsed, stack_work
+from devkit.checks.deployed_stack import DeployedStack
 from devkit.checks.prices import REGION
+from devkit.checks.stack_plan import NO_ACCOUNT, StackPlan, from_samconfig, rehearsed, stack_work
 from devkit.emulator import template
 from devkit.places import dataset_of
 
 Subject = TypeVar("Subject")
-_MARKS: dict[Level, str] = {
+_MARKS: dict[CheckLevel, str] = {
     "ok": "[green]ok[/green]     ",
     "warning": "[yellow]warning[/yellow]",
     "error": "[red]error[/red]  ",
@@ -33,7 +33,7 @@ _MARKS: dict[Level, str] = {
 }
 _SECONDS_A_TURN = 5.0
 
-Group = tuple[str, list[Finding]]
+Group = tuple[str, list[CheckResult]]
 
 
 def register(commands: Any) -> None:
@@ -86,14 +86,14 @@ def check(options: argparse.Namespace) -> list[Group]:
         ValueError: an option names something that is not there.
     """
     plan = _plan(options)
-    asked: list[Finding] = []
-    live: Live | None = None
+    asked: list[CheckResult] = []
+    live: DeployedStack | None = None
     if options.stack or options.job_role:
         live, asked = _connect(plan, options)
         plan = live.plan if live else plan
     groups = [
-        ("Settings", _run((*times.CHECKS, *settings.CHECKS), plan)),
-        ("Agent", _run(agent.CHECKS, _lesson(plan, options))),
+        ("Settings", _run((*times.CHECKS, *stack_parameters.CHECKS), plan)),
+        ("Agent", _run(agent_and_dataset.CHECKS, _agent_and_dataset(plan, options))),
     ]
     if options.stack or options.job_role:
         asked += _run(deployed.CHECKS, live) if live else []
@@ -121,10 +121,10 @@ def show(groups: Sequence[Group], console: Console) -> None:
 
 
 def _run(
-    checks: Sequence[Callable[[Subject], Iterator[Finding]]], subject: Subject
-) -> list[Finding]:
+    checks: Sequence[Callable[[Subject], Iterator[CheckResult]]], subject: Subject
+) -> list[CheckResult]:
     """Run checks in order; one that AWS does not answer says so, and the next goes on."""
-    found: list[Finding] = []
+    found: list[CheckResult] = []
     for one in checks:
         try:
             found.extend(one(subject))
@@ -135,7 +135,7 @@ def _run(
     return found
 
 
-def _plan(options: argparse.Namespace) -> Plan:
+def _plan(options: argparse.Namespace) -> StackPlan:
     stack, parameters, region = from_samconfig(options.config_env)
     here = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     job = Job(
@@ -156,7 +156,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         if options.turns is not None or options.seconds_per_turn is not None:
             measured = "given"
         work = replace(work, turns=turns, waiting=turns * each, computing=turns * 0.05)
-    return Plan(
+    return StackPlan(
         stack=options.stack or stack,
         parameters=parameters,
         region=options.region or region or here or REGION,
@@ -168,7 +168,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     )
 
 
-def _lesson(plan: Plan, options: argparse.Namespace) -> Lesson:
+def _agent_and_dataset(plan: StackPlan, options: argparse.Namespace) -> AgentAndDataset:
     """The agent to check, with the dataset named, or the one that comes with it."""
     path = plan.parameters["Agent"]
     own = dataset_of(path)
@@ -177,12 +177,14 @@ def _lesson(plan: Plan, options: argparse.Namespace) -> Lesson:
         raise ValueError(f"{dataset} is no file")
     # The sample that comes with an agent is not what a job trains on; its size says nothing.
     batch = plan.job.batch_size if options.dataset else 0
-    return Lesson(path, dataset, batch)
+    return AgentAndDataset(path, dataset, batch)
 
 
-def _connect(plan: Plan, options: argparse.Namespace) -> tuple[Live | None, list[Finding]]:
+def _connect(
+    plan: StackPlan, options: argparse.Namespace
+) -> tuple[DeployedStack | None, list[CheckResult]]:
     """Who asks, and the stack as it is deployed; None where AWS does not answer."""
-    aws = Aws(plan.region)
+    aws = AwsReader(plan.region)
     try:
         who = aws.ask("identity", "sts", "get_caller_identity")
         found = [ok("identity", f"You are {who['Arn']}.", who["Account"])]
@@ -214,7 +216,9 @@ def _connect(plan: Plan, options: argparse.Namespace) -> tuple[Live | None, list
     }
     if missing:
         what = f"{plan.stack} does not know {', '.join(sorted(missing))}; defaults are taken here."
-        found.append(Finding("warning", "stack", what, "It was deployed from an older template."))
+        found.append(
+            CheckResult("warning", "stack", what, "It was deployed from an older template.")
+        )
     outputs = {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", ())}
-    live = Live(aws, plan.deployed(stack, account), outputs, role, str(who["Arn"]))
+    live = DeployedStack(aws, plan.deployed(stack, account), outputs, role, str(who["Arn"]))
     return live, found

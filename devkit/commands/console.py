@@ -11,9 +11,9 @@ from typing import Any
 
 from rich.console import Console
 
-from devkit.commands.deployed_stack import outputs_of, settings_of
 from devkit.commands.interrupts import wait_for_signal
-from devkit.emulator.console import console_server
+from devkit.commands.stack_outputs import outputs_of, settings_of
+from devkit.emulator.console_server import console_server
 from rollout.errors import RolloutError
 from rollout.storage.archive import Archive
 

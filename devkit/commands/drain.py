@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from devkit.commands.deployed_stack import outputs_of, settings_of
+from devkit.commands.stack_outputs import outputs_of, settings_of
 from rollout.storage.drain import FRESH, switch
 from rollout.storage.records import Records
 

@@ -20,7 +20,7 @@ def register(commands: Any) -> None:
 
 
 def _export(options: argparse.Namespace, console: Console) -> int:
-    from devkit.rehearsal.export import export
+    from devkit.rehearsal.trainer_rows import export
 
     try:
         count = export(options.run, options.out)

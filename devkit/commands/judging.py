@@ -1,4 +1,4 @@
-"""Judging a run that was played: what a verdict can be told, its report, its exit code."""
+"""Judging a run that was played: its arguments, its report, its exit code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from devkit.commands.arguments import at_least
 
 
 def add_judging(parser: argparse.ArgumentParser) -> None:
-    """Add what a verdict can be told: the load to plan for, and when a rollout has passed."""
+    """Add the arguments of a verdict: the load to plan for, and when a rollout has passed."""
     parser.add_argument("--batch-size", type=at_least(1), default=128, help="problems a step (128)")
     parser.add_argument(
         "--train-group-size", type=at_least(1), help="rollouts of each (the run's own)"
@@ -43,7 +43,7 @@ def conclude(
     html: Path | None = None,
     as_json: bool = False,
     strict: bool = False,
-    **told: Any,
+    **arguments: Any,
 ) -> int:
     """Judge a run, write its report and print the verdict; the exit code.
 
@@ -53,15 +53,15 @@ def conclude(
         html: the report; ``RUN/report.html`` if None.
         as_json: print the verdict as one JSON document on stdout instead.
         strict: whether doubtful is 1, too.
-        **told: from :func:`judging`.
+        **arguments: from :func:`judging`.
 
     Raises:
         OSError, ValueError: the directory holds no run, or it cannot be read or written.
     """
-    from devkit.verdict.report import write_report
+    from devkit.verdict.report_page import write_report
     from devkit.verdict.show import show
 
-    verdict, path = write_report(run, html, **told)
+    verdict, path = write_report(run, html, **arguments)
     if as_json:
         sys.stdout.write(verdict.model_dump_json(by_alias=True, indent=2) + "\n")
     else:

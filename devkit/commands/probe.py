@@ -17,17 +17,17 @@ from rich.table import Table
 from devkit.commands.arguments import add_dataset, at_least
 from devkit.commands.interrupts import stopping
 from devkit.commands.messages import complain, refuse
-from devkit.emulator.job_runtime import Policy, SampleRequest
+from devkit.emulator.job_runtime import PolicyFunction, SampleRequest
 from devkit.emulator.stack import EmulatedStack
 from devkit.policies.probes import PROBES, probe
 from devkit.policies.scripts import script_of
-from devkit.rehearsal.caller import Door
-from devkit.rehearsal.dataset import Chosen, survey
+from devkit.rehearsal.agent_errors import witnessed
+from devkit.rehearsal.client import RolloutClient
+from devkit.rehearsal.dataset import ChosenRows, survey
 from devkit.rehearsal.play import play
-from devkit.rehearsal.progress import Live
-from devkit.rehearsal.record import RolloutRecord
+from devkit.rehearsal.progress import ProgressDisplay
+from devkit.rehearsal.run_files import RolloutRecord
 from devkit.rehearsal.target import LocalJob, Task
-from devkit.rehearsal.witness import witnessed
 from rollout.agent import load_agent
 from rollout.errors import AgentUnavailable
 
@@ -100,23 +100,27 @@ def register(commands: Any) -> None:
 
 
 def _probe(options: argparse.Namespace, console: Console) -> int:
-    told = Console(stderr=True) if options.json else console
+    people = Console(stderr=True) if options.json else console
     try:
         rows = _rows(options)
         policy = policy_of(load_agent(options.agent).name)
     except (AgentUnavailable, OSError, ValueError) as error:
-        return refuse(told, error)
+        return refuse(people, error)
     total = rows.count * (len(PROBES) + 1)
     records: dict[str, list[RolloutRecord]] = {name: [] for name in (_GOLD, *PROBES)}
     raised: Counter[str] = Counter()
-    with witnessed(options.agent, raised), stopping(told) as stop, Live(told, total) as live:
+    with (
+        witnessed(options.agent, raised),
+        stopping(people) as stop,
+        ProgressDisplay(people, total) as live,
+    ):
         for record in _play(options, rows, policy, stop):
             records[_named(record.trajectory_id)].append(record)
             live.add(record)
     if live.ended < total:
-        told.print("Stopped; nothing is judged.")
+        people.print("Stopped; nothing is judged.")
         return 130
-    complain("The agent raised", raised, told)
+    complain("The agent raised", raised, people)
     gold = {record.group: record.reward for record in records.pop(_GOLD)}
     lost = sorted(row for row, reward in gold.items() if reward is None)
     results = [result_of(name, found, gold, options.allow) for name, found in records.items()]
@@ -136,7 +140,7 @@ def _probe(options: argparse.Namespace, console: Console) -> int:
     return int(bad)
 
 
-def _rows(options: argparse.Namespace) -> Chosen:
+def _rows(options: argparse.Namespace) -> ChosenRows:
     if options.limit and options.sample:
         raise ValueError("--limit takes the first rows and --sample draws some: give one of them")
     limit = options.limit or (0 if options.sample else _ROWS)
@@ -144,7 +148,7 @@ def _rows(options: argparse.Namespace) -> Chosen:
     return dataset.choose(limit=limit, sample=options.sample, seed=options.seed)
 
 
-def policy_of(agent: str) -> Policy:
+def policy_of(agent: str) -> PolicyFunction:
     """One policy for all: the trajectory id begins with the probe's name, or gold's.
 
     Raises:
@@ -161,7 +165,7 @@ def policy_of(agent: str) -> Policy:
 
 
 def _play(
-    options: argparse.Namespace, rows: Chosen, policy: Policy, stop: Any
+    options: argparse.Namespace, rows: ChosenRows, policy: PolicyFunction, stop: Any
 ) -> Iterator[RolloutRecord]:
     """Play every row under gold and each probe; the member's number tells which."""
     names = (_GOLD, *PROBES)
@@ -172,13 +176,15 @@ def _play(
     )
     environ = {"ROLLOUT_MAX_TURNS": str(options.max_turns)}
     with EmulatedStack(policy, agent=options.agent, environ=environ) as stack:
-        door = Door(stack.url, durable=False, patience=60, connections=options.concurrency)
+        client = RolloutClient(
+            stack.url, durable=False, wait_seconds=60, connections=options.concurrency
+        )
         try:
             yield from play(
-                LocalJob(stack, door, _PARAMS), tasks, concurrency=options.concurrency, stop=stop
+                LocalJob(stack, client, _PARAMS), tasks, concurrency=options.concurrency, stop=stop
             )
         finally:
-            door.close()
+            client.close()
 
 
 def _named(trajectory_id: str) -> str:

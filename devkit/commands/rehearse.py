@@ -17,16 +17,16 @@ from devkit.commands.interrupts import DRAIN_SECONDS, stopping
 from devkit.commands.judging import conclude
 from devkit.commands.messages import complain, refuse
 from devkit.emulator.faults import PRESETS
-from devkit.rehearsal.caller import Unreachable
-from devkit.rehearsal.plan import Plan, plan_of
+from devkit.rehearsal.agent_errors import witnessed
+from devkit.rehearsal.client import Unreachable
+from devkit.rehearsal.open_target import deployed_target, local_target
+from devkit.rehearsal.planning import RehearsalPlan, plan_of
 from devkit.rehearsal.play import play, tasks_of
-from devkit.rehearsal.playground import deployed, local
-from devkit.rehearsal.progress import Live
-from devkit.rehearsal.record import append_rollout, read_rollouts
+from devkit.rehearsal.progress import ProgressDisplay
+from devkit.rehearsal.reconcile import reconcile
 from devkit.rehearsal.resume import begin
-from devkit.rehearsal.survival import survival_of
+from devkit.rehearsal.run_files import append_rollout, read_rollouts
 from devkit.rehearsal.target import Target
-from devkit.rehearsal.witness import witnessed
 from rollout.errors import AgentUnavailable
 
 _INTERRUPTED = 130
@@ -40,7 +40,7 @@ policies:
   endpoint:NAME         a SageMaker endpoint, through the stack's own InvokeEndpoint path
   probe:NAME            one probe; all of them: rollout probe
 
-doors:
+modes:
   inline   inside the request, within 25 s, as API Gateway allows; the default for scripts and probes
   durable  accepted, then played as a durable execution within --rollout-timeout, as by a job; the
            default for models, which may take longer than 25 s
@@ -69,7 +69,7 @@ def register(commands: Any) -> None:
         "--max-tokens", type=at_least(1), default=4_096, help="sampling_max_tokens (4096)"
     )
     parser.add_argument("--run", type=Path, help="directory (default runs/AGENT-TIME)")
-    parser.add_argument("--door", choices=("inline", "durable"), help="see below")
+    parser.add_argument("--mode", choices=("inline", "durable"), help="see below")
     parser.add_argument(
         "--rollout-timeout", type=float, default=600, help="seconds of a rollout (600)"
     )
@@ -90,7 +90,7 @@ def _rehearse(options: argparse.Namespace, console: Console) -> int:
     total = begun.rows * begun.group_size
     console.print(
         f"{begun.rows} rows x {begun.group_size} = {total} rollouts of {begun.agent} against "
-        f"{begun.policy}, {begun.door}; {len(done)} ended before. Run: {plan.run}",
+        f"{begun.policy}, {begun.mode}; {len(done)} ended before. Run: {plan.run}",
         highlight=False,
         soft_wrap=True,
     )
@@ -100,17 +100,17 @@ def _rehearse(options: argparse.Namespace, console: Console) -> int:
     raised: Counter[str] = Counter()
     try:
         with (
-            nullcontext() if begun.door == "url" else witnessed(begun.agent, raised),
+            nullcontext() if begun.mode == "url" else witnessed(begun.agent, raised),
             _target(plan, options, console) as target,
             stopping(console) as stop,
-            Live(console, total, len(done)) as live,
+            ProgressDisplay(console, total, len(done)) as live,
         ):
             for record in play(
                 target,
                 tasks,
                 concurrency=options.concurrency,
                 stop=stop,
-                patience=DRAIN_SECONDS,
+                drain_seconds=DRAIN_SECONDS,
             ):
                 append_rollout(plan.run, record)
                 live.add(record)
@@ -132,34 +132,34 @@ def _rehearse(options: argparse.Namespace, console: Console) -> int:
     return finish(plan, console)
 
 
-def finish(plan: Plan, console: Console) -> int:
+def finish(plan: RehearsalPlan, console: Console) -> int:
     """Judge a finished run, write its report, and say whether it survived its faults; the exit code."""
     code = conclude(plan.run, console)
     if not plan.manifest.faults:
         return code
-    survival = survival_of(read_rollouts(plan.run))
+    reconciled = reconcile(read_rollouts(plan.run))
     console.print(f"\nunder {plan.manifest.faults}:", markup=False, highlight=False)
-    for line in survival.lines():
+    for line in reconciled.lines():
         console.print(line, markup=False, highlight=False)
-    return code if survival.clean else 1
+    return code if reconciled.clean else 1
 
 
 @contextmanager
-def _target(plan: Plan, options: argparse.Namespace, console: Console) -> Iterator[Target]:
+def _target(plan: RehearsalPlan, options: argparse.Namespace, console: Console) -> Iterator[Target]:
     with ExitStack() as opened:
-        if plan.manifest.door == "url":
-            made = deployed(
+        if plan.manifest.mode == "url":
+            made = deployed_target(
                 plan.manifest,
                 plan.policy,
                 plan.params,
-                durable=options.door == "durable",
+                durable=options.mode == "durable",
                 region=options.region,
                 connections=options.concurrency,
                 console=console,
             )
         else:
             scratch = opened.enter_context(tempfile.TemporaryDirectory())
-            made = local(
+            made = local_target(
                 plan.manifest,
                 plan.policy,
                 plan.params,

@@ -31,9 +31,9 @@ def register(commands: Any) -> None:
 
 
 def _rescore(options: argparse.Namespace, console: Console) -> int:
-    from devkit.rehearsal.moves import Moves
-    from devkit.rehearsal.record import read_manifest
-    from devkit.rehearsal.rescore import rescore
+    from devkit.rehearsal.rescoring import rescore
+    from devkit.rehearsal.run_files import read_manifest
+    from devkit.rehearsal.score_changes import ScoreChanges
     from rollout.agent import load_agent
     from rollout.errors import RolloutError
 
@@ -42,19 +42,19 @@ def _rescore(options: argparse.Namespace, console: Console) -> int:
     try:
         manifest = read_manifest(run)
         agent = load_agent(options.agent or manifest.agent)
-        moves = Moves(str(run), str(out), agent.name)
+        changes = ScoreChanges(str(run), str(out), agent.name)
         total = manifest.rows * manifest.group_size
-        for count, _ in enumerate(rescore(run, agent, out, moves), 1):
+        for count, _ in enumerate(rescore(run, agent, out, changes), 1):
             if count % 1_000 == 0:
                 sys.stderr.write(f"{count} of {total} rollouts\n")
     except (RolloutError, OSError, ValueError) as error:
         return wrong(error)
-    document = moves.document()
+    document = changes.document()
     if options.json:
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
         _show_moves(document, console)
-    return int(bool(moves.broken or (moves.diverged and not options.allow_diverged)))
+    return int(bool(changes.broken or (changes.diverged and not options.allow_diverged)))
 
 
 def _show_moves(moved: dict[str, Any], console: Console) -> None:

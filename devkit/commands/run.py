@@ -18,7 +18,7 @@ from devkit.emulator.stack import JOB_ARN, EmulatedStack
 from devkit.places import dataset_of
 from devkit.policies.named import scripted
 from devkit.rehearsal.play import play_groups, read_rows, statistics_of
-from devkit.rehearsal.record import RolloutRecord
+from devkit.rehearsal.run_files import RolloutRecord
 from rollout.agent import load_agent
 from rollout.errors import AgentUnavailable
 

@@ -57,7 +57,7 @@ class SampleRequest:
         return self.body.get("messages", [])
 
 
-Policy = Callable[[SampleRequest], Any]
+PolicyFunction = Callable[[SampleRequest], Any]
 
 
 @dataclass(frozen=True)
@@ -127,14 +127,14 @@ class Journal:
         found: dict[tuple[str, str], Trajectory] = {}
         for line in self._path.read_text().splitlines() if self._path.exists() else []:
             try:
-                known = json.loads(line)
+                document = json.loads(line)
             except ValueError:
                 continue
-            trajectory = Trajectory(**known)
-            trajectory.turns = [CapturedTurn(**turn) for turn in known["turns"]]
-            trajectory.reports = [ReportCall(**report) for report in known["reports"]]
-            trajectory.tokens = {k: (v[0], v[1]) for k, v in known["tokens"].items()}
-            trajectory.calls = Counter(known["calls"])
+            trajectory = Trajectory(**document)
+            trajectory.turns = [CapturedTurn(**turn) for turn in document["turns"]]
+            trajectory.reports = [ReportCall(**report) for report in document["reports"]]
+            trajectory.tokens = {k: (v[0], v[1]) for k, v in document["tokens"].items()}
+            trajectory.calls = Counter(document["calls"])
             found[trajectory.job_arn, trajectory.trajectory_id] = trajectory
         return found
 
@@ -169,7 +169,7 @@ class JobRuntimeSimulator:
 
     def __init__(
         self,
-        policy: Policy,
+        policy: PolicyFunction,
         faults: FaultScript | None = None,
         port: int = 0,
         journal: Path | None = None,
@@ -197,9 +197,9 @@ class JobRuntimeSimulator:
 
         After a restart, what the journal knows of it stays.
         """
-        known = self._trajectories.get((job_arn, trajectory_id))
-        if self._journal and known:
-            return known
+        kept = self._trajectories.get((job_arn, trajectory_id))
+        if self._journal and kept:
+            return kept
         trajectory = Trajectory(job_arn, trajectory_id, instance)
         self._trajectories[job_arn, trajectory_id] = trajectory
         self._note(trajectory)

@@ -2,7 +2,7 @@
 
 It answers ``Invoke`` as Lambda does. A named start becomes a durable execution in the runner; the
 runner's own invocations run the handler; checkpoints and queries pass through to the runner. An
-execution that fails, times out or is stopped is told as EventBridge would tell it.
+execution that fails, times out or is stopped is sent on as EventBridge would send it.
 """
 
 from __future__ import annotations
@@ -192,14 +192,14 @@ class LambdaService:
             headers = {"x-amzn-ErrorType": "TooManyRequestsException", "Retry-After": "1"}
             return JSONResponse({"message": "Rate Exceeded."}, 429, headers)
         async with self._starting:
-            known = self._names.get(name) or await self._known(name)
-            if known is None:
-                known = (await self._launch(name, body), body.decode())
-                self._names[name] = known
-        if known[1] != body.decode():
+            started = self._names.get(name) or await self._started(name)
+            if started is None:
+                started = (await self._launch(name, body), body.decode())
+                self._names[name] = started
+        if started[1] != body.decode():
             headers = {"x-amzn-ErrorType": "DurableExecutionAlreadyStartedException"}
             return JSONResponse({"Message": "The name is taken."}, 409, headers)
-        return Response(status_code=202, headers={"X-Amz-Durable-Execution-Arn": known[0]})
+        return Response(status_code=202, headers={"X-Amz-Durable-Execution-Arn": started[0]})
 
     async def _launch(self, name: str, body: bytes) -> str:
         self.starts += 1
@@ -216,17 +216,17 @@ class LambdaService:
         answer.raise_for_status()
         return answer.json()["ExecutionArn"]
 
-    async def _known(self, name: str) -> tuple[str, str] | None:
+    async def _started(self, name: str) -> tuple[str, str] | None:
         """An execution of this name from before a restart; the runner itself takes a name twice."""
         named = {"DurableExecutionName": name}
         answer = await self._http.get(self._runner_url + _LISTING, params=named)
         for execution in answer.json().get("DurableExecutions", []):
             arn = execution["DurableExecutionArn"]
             quoted = httpx.QueryParams({"a": arn}).__str__()[2:]
-            told = await self._http.get(
+            answer = await self._http.get(
                 f"{self._runner_url}/2025-12-01/durable-executions/{quoted}"
             )
-            return arn, told.json().get("InputPayload", "")
+            return arn, answer.json().get("InputPayload", "")
         return None
 
     async def _pass_on(self, request: Request, body: bytes) -> Response:

@@ -29,7 +29,7 @@ class _Handler(MotoRequestHandler):
         """Log nothing."""
 
 
-class Aws:
+class MotoServer:
     """Serves both services until it is stopped; their state is the process's."""
 
     def __init__(self) -> None:
@@ -59,15 +59,15 @@ class Aws:
 
 
 def let_go(region: str, table: str, job_arn: str, trajectory_id: str, bucket: str) -> None:
-    """Delete one rollout's row and trajectory, its job's tallies, and what moto remembers of instances.
+    """Delete one rollout's row and trajectory, its job's totals, and what moto remembers of instances.
 
     Requests and checkpoints too large for the row stay in the bucket until the process ends.
     """
     key = DynamoType({"S": f"rollout#{job_arn}#{trajectory_id}"})
     items = dynamodb_backends[DEFAULT_ACCOUNT_ID][region].tables[table].items
     rows = items.pop(key, {})
-    for tallies in ("groups", "tally"):
-        items.pop(DynamoType({"S": f"{tallies}#{job_arn}"}), None)
+    for totals in ("groups", "tally"):
+        items.pop(DynamoType({"S": f"{totals}#{job_arn}"}), None)
     row = rows.get(DynamoType({"S": "rollout"})) if isinstance(rows, dict) else None
     Item.instances_tracked.clear()
     if row is None or "content" not in row.attrs:

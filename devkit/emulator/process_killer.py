@@ -105,16 +105,16 @@ def forked(
     forks.set_forkserver_preload(list(preload))
 
     def run(event: dict[str, Any]) -> Any:
-        mine, theirs = forks.Pipe(duplex=False)
+        ours, theirs = forks.Pipe(duplex=False)
         child = forks.Process(target=_once, args=(event, environ(), plan, graves, theirs))
         child.start()
         theirs.close()
         try:
-            return mine.recv()
+            return ours.recv()
         except EOFError:
             raise RuntimeError("the worker died") from None
         finally:
-            mine.close()
+            ours.close()
             child.join()
 
     return run
@@ -152,11 +152,11 @@ def _arm(death: Death, grave: Path) -> None:
         nonlocal calls
         with lock:
             calls += 1
-            mine = calls == death.value
-        if mine and death.when == "before":
+            due = calls == death.value
+        if due and death.when == "before":
             die()
         answer = original(self, operation, parameters)
-        if mine:
+        if due:
             die()
         return answer
 

@@ -16,9 +16,9 @@ from moto.moto_api import recorder
 
 from devkit.emulator.faults import FaultScript
 from devkit.emulator.gateway import HANDLERS, Gateway, Handler, environment_of
-from devkit.emulator.job_runtime import JobRuntimeSimulator, Policy
+from devkit.emulator.job_runtime import JobRuntimeSimulator, PolicyFunction
 from devkit.emulator.lambda_service import WORKER, EventBus, InProcess, Invoke, LambdaService
-from devkit.emulator.moto_server import Aws, let_go
+from devkit.emulator.moto_server import MotoServer, let_go
 from devkit.emulator.server import Server
 from devkit.emulator.template import table_properties
 
@@ -29,7 +29,7 @@ JOB_ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:job/AgentRFT/local"
 _PARAMS = {"temperature": 1.0, "max_tokens": 1024, "top_p": 1.0}
 
 
-class State:
+class SavedState:
     """What a stack keeps on disk: the port and journal of its simulator, moto's recording.
 
     Args:
@@ -52,11 +52,11 @@ class State:
     def restore(self, aws_url: str) -> bool:
         """Replay what an earlier process asked of moto, then record; False if there was none."""
         recorder._location = str(self._recording)  # noqa: SLF001 - read from the environment at import
-        known = self._recording.exists()
-        if known:
+        recorded = self._recording.exists()
+        if recorded:
             recorder.replay_recording(target_host=aws_url)
         recorder.start_recording()
-        return known
+        return recorded
 
     def close(self) -> None:
         """Stop recording."""
@@ -82,7 +82,7 @@ class EmulatedStack:
 
     def __init__(
         self,
-        policy: Policy,
+        policy: PolicyFunction,
         *,
         agent: str = "environments.calculator:calculator",
         faults: FaultScript | None = None,
@@ -94,7 +94,7 @@ class EmulatedStack:
         backoff: int = 5,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        self._state = State(state) if state else None
+        self._state = SavedState(state) if state else None
         if self._state:
             durable = self._state.durable
             kept = {"port": self._state.port, "journal": self._state.journal}
@@ -102,7 +102,7 @@ class EmulatedStack:
             self._state.remember(self.simulator.server.port)
         else:
             self.simulator = JobRuntimeSimulator(policy, faults)
-        self._aws = Aws()
+        self._aws = MotoServer()
         # moto keeps one state for the whole process; a stack of its own has names of its own.
         self.table = f"rollouts-{uuid.uuid4().hex[:12]}"
         self.bucket = f"trajectories-{uuid.uuid4().hex[:12]}"
@@ -118,8 +118,8 @@ class EmulatedStack:
                 durable,
                 backoff=backoff,
                 functions={
-                    door: InProcess(environment_of(HANDLERS / f"{door}.py"), 300, door)
-                    for door in ("job", "sweep")
+                    name: InProcess(environment_of(HANDLERS / f"{name}.py"), 300, name)
+                    for name in ("job", "sweep")
                 },
             )
         self._before: dict[str, str] = {}
@@ -138,7 +138,7 @@ class EmulatedStack:
 
     def _start(self) -> None:
         # Not at import: a worker that imports this module has not the console's folder on its path.
-        from devkit.emulator.console import console_server
+        from devkit.emulator.console_server import console_server
 
         self._open.enter_context(self.simulator)
         self.aws_url = self._open.enter_context(self._aws).url
@@ -255,15 +255,15 @@ class EmulatedStack:
         _forget()
 
 
-def _handler(door: str) -> Handler:
-    return environment_of(HANDLERS / f"{door}.py")()
+def _handler(name: str) -> Handler:
+    return environment_of(HANDLERS / f"{name}.py")()
 
 
 def _as_who(key: str) -> None:
     """Drop boto3's session if it has the credentials of a stack before; a session is slow to warm."""
     session: Any = boto3.DEFAULT_SESSION
-    known = session and session.get_credentials()
-    if session is not None and (known is None or known.access_key != key):
+    credentials = session and session.get_credentials()
+    if session is not None and (credentials is None or credentials.access_key != key):
         boto3.setup_default_session()
 
 

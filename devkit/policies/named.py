@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from devkit.emulator.job_runtime import Policy, SampleRequest
+from devkit.emulator.job_runtime import PolicyFunction, SampleRequest
 from devkit.policies import bedrock, openai_server
 from devkit.policies.probes import PROBES, probe
 from devkit.policies.scripts import script_of
@@ -23,7 +23,7 @@ NAMES = "scripted[:gold|:poor|:NAME], http(s)://HOST/v1, bedrock:MODEL, endpoint
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenPolicy:
     """A policy that is ready to be asked.
 
     Args:
@@ -38,7 +38,7 @@ class Chosen:
     """
 
     name: str
-    sample: Policy
+    sample: PolicyFunction
     model: str = ""
     model_endpoint: str = ""
     scripted: bool = False
@@ -49,7 +49,7 @@ class Chosen:
 
 def choose(
     text: str, *, agent: str, skill: float = 0.75, model: str = "", seed: int = 0, turn: float = 0.0
-) -> Chosen:
+) -> ChosenPolicy:
     """Make a policy ready; a server is asked once whether it is there.
 
     Args:
@@ -67,10 +67,10 @@ def choose(
     if kind == "scripted":
         mixed = f"scripted skill={skill:g}"
         name = text if rest else mixed
-        return Chosen(name, scripted(agent, rest, skill, seed, turn), scripted=True)
+        return ChosenPolicy(name, scripted(agent, rest, skill, seed, turn), scripted=True)
     if kind in ("http", "https"):
         server = openai_server.connect(text, model=model, seed=lambda asked: seed_of(seed, asked))
-        return Chosen(
+        return ChosenPolicy(
             text,
             server.sample,
             model=server.model,
@@ -79,14 +79,16 @@ def choose(
         )
     if kind == "bedrock" and rest:
         converse = bedrock.connect(rest)
-        return Chosen(text, converse.sample, model=rest, complaints=lambda: converse.complaints)
+        return ChosenPolicy(
+            text, converse.sample, model=rest, complaints=lambda: converse.complaints
+        )
     if kind == "endpoint" and rest:
         environ = {"ROLLOUT_ALLOWED_MODEL_ENDPOINTS": rest, **_own_credentials()}
-        return Chosen(text, never_asked, model=model, model_endpoint=rest, environ=environ)
+        return ChosenPolicy(text, never_asked, model=model, model_endpoint=rest, environ=environ)
     if kind == "probe":
         if rest not in PROBES:
             raise ValueError(f"there is no probe {rest!r}; use one of {', '.join(PROBES)}")
-        return Chosen(text, probe(rest), scripted=True)
+        return ChosenPolicy(text, probe(rest), scripted=True)
     raise ValueError(f"there is no policy {text!r}; use {NAMES}")
 
 
@@ -101,7 +103,9 @@ def seed_of(seed: int, asked: SampleRequest) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def scripted(agent: str, name: str, skill: float, seed: int = 0, turn: float = 0.0) -> Policy:
+def scripted(
+    agent: str, name: str, skill: float, seed: int = 0, turn: float = 0.0
+) -> PolicyFunction:
     """A policy that says what a script says.
 
     Without a name, an agent's ``gold`` in a share of the rollouts and its ``poor`` in the others; which

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from devkit.emulator.job_runtime import Policy, SampleRequest, complete
+from devkit.emulator.job_runtime import PolicyFunction, SampleRequest, complete
 
 Message = dict[str, Any]
 _LONG = 200_000
@@ -37,7 +37,7 @@ class Probe:
     say: Callable[[SampleRequest], Message]
 
 
-def probe(name: str) -> Policy:
+def probe(name: str) -> PolicyFunction:
     """A probe as a policy; its reply counts as cut off where it was longer than ``max_tokens``."""
     say = PROBES[name].say
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from devkit.emulator.job_runtime import CapturedTurn, Trajectory
-from devkit.rehearsal.record import TurnRecord
+from devkit.rehearsal.run_files import TurnRecord
 
 Message = dict[str, Any]
 

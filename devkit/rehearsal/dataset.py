@@ -26,17 +26,17 @@ class Dataset:
     sha256: str
     rows: int
 
-    def choose(self, *, limit: int = 0, sample: int = 0, seed: int = 0) -> Chosen:
+    def choose(self, *, limit: int = 0, sample: int = 0, seed: int = 0) -> ChosenRows:
         """Choose rows: the first ``limit``, or ``sample`` of them by ``seed``; 0 and 0 are all."""
         if sample and sample < self.rows:
             dice = random.Random(seed)  # noqa: S311 - a sample that can be drawn again
-            return Chosen(self, frozenset(dice.sample(range(self.rows), sample)), sample)
+            return ChosenRows(self, frozenset(dice.sample(range(self.rows), sample)), sample)
         count = min(limit or self.rows, self.rows)
-        return Chosen(self, None, count)
+        return ChosenRows(self, None, count)
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenRows:
     """The rows of a dataset that are played.
 
     Args:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from devkit.emulator.stack import EmulatedStack
-from devkit.rehearsal.caller import Door
+from devkit.rehearsal.client import RolloutClient
 from devkit.rehearsal.dataset import read
-from devkit.rehearsal.record import RolloutRecord
+from devkit.rehearsal.run_files import RolloutRecord
 from devkit.rehearsal.target import LocalJob, Target, Task
 
 
@@ -51,7 +51,7 @@ def play(
     *,
     concurrency: int = 16,
     stop: threading.Event | None = None,
-    patience: float = 60.0,
+    drain_seconds: float = 60.0,
 ) -> Iterator[RolloutRecord]:
     """Play tasks; yields each rollout as it ends.
 
@@ -60,7 +60,7 @@ def play(
     Args:
         concurrency: rollouts in flight.
         stop: once set, nothing more is handed out; what is in flight is waited for.
-        patience: seconds that is waited for it.
+        drain_seconds: how long that is waited for.
 
     Raises:
         Unreachable: from the target; what was in flight has been yielded before.
@@ -85,7 +85,7 @@ def play(
     for number in range(concurrency):
         threading.Thread(target=work, name=f"player-{number}", daemon=True).start()
     try:
-        yield from _gather(ended, concurrency, stop, patience)
+        yield from _gather(ended, concurrency, stop, drain_seconds)
     finally:
         stop.set()
 
@@ -94,14 +94,14 @@ def _gather(
     ended: queue.Queue[RolloutRecord | BaseException | None],
     players: int,
     stop: threading.Event,
-    patience: float,
+    drain_seconds: float,
 ) -> Iterator[RolloutRecord]:
-    """Yield what the players hand over, until all have gone or the patience is spent."""
+    """Yield what the players hand over, until all have gone or ``drain_seconds`` are over."""
     wrong: BaseException | None = None
     until: float | None = None
     while players:
         if stop.is_set():
-            until = until or time.monotonic() + patience
+            until = until or time.monotonic() + drain_seconds
             if time.monotonic() > until:
                 break
         try:
@@ -134,12 +134,12 @@ def play_groups(
             is answered again, what has not is waited for.
         durable: accept each with ``Prefer: respond-async`` and wait until it has ended.
     """
-    door = Door(stack.url, durable=durable, patience=3_600, connections=concurrency)
+    client = RolloutClient(stack.url, durable=durable, wait_seconds=3_600, connections=concurrency)
     tasks = tasks_of(enumerate(rows), group_size, name=run)
     try:
-        yield from play(LocalJob(stack, door, keep=True), tasks, concurrency=concurrency)
+        yield from play(LocalJob(stack, client, keep=True), tasks, concurrency=concurrency)
     finally:
-        door.close()
+        client.close()
 
 
 def statistics_of(played: Sequence[RolloutRecord]) -> dict[str, Any]:

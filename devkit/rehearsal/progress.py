@@ -16,12 +16,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from devkit.rehearsal.record import RolloutRecord
+from devkit.rehearsal.run_files import RolloutRecord
 
 _EVERY = 10.0
 
 
-class Live:
+class ProgressDisplay:
     """Tells the rollouts done, their rate, the time left, and the mean reward so far.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from devkit.rehearsal.record import (
+from devkit.rehearsal.run_files import (
     MANIFEST,
     ROLLOUTS,
     Manifest,
@@ -41,11 +41,11 @@ def begin(run: Path, manifest: Manifest) -> tuple[Manifest, set[str]]:
         write_manifest(run, manifest)
         return manifest, set()
     begun = read_manifest(run)
-    asked, known = manifest.model_dump(exclude=_OWN), begun.model_dump(exclude=_OWN)
+    asked, there = manifest.model_dump(exclude=_OWN), begun.model_dump(exclude=_OWN)
     for field, value in asked.items():
-        if known[field] != value:
+        if there[field] != value:
             raise OtherRun(
-                f"{run} was begun with {field} {known[field]!r}, not {value!r}: ask for the same, or "
+                f"{run} was begun with {field} {there[field]!r}, not {value!r}: ask for the same, or "
                 "name another directory with --run"
             )
     cut_tail(run / ROLLOUTS)

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from devkit.emulator.stack import JOB_ARN, EmulatedStack
 from devkit.rehearsal import captured
-from devkit.rehearsal.caller import Answer, Door, error_of
-from devkit.rehearsal.record import RolloutRecord, TurnRecord
+from devkit.rehearsal.client import Answer, RolloutClient, error_of
+from devkit.rehearsal.run_files import RolloutRecord, TurnRecord
 
 
 @dataclass(frozen=True)
@@ -51,31 +51,31 @@ class LocalJob:
     def __init__(
         self,
         stack: EmulatedStack,
-        door: Door,
+        client: RolloutClient,
         params: Mapping[str, Any] | None = None,
         *,
         keep: bool = False,
     ) -> None:
-        self._stack, self._door, self._params = stack, door, params
+        self._stack, self._client, self._params = stack, client, params
         self._keep = keep
 
     def play(self, task: Task) -> RolloutRecord:
         """Hand the problem out, have it played, and take what was captured."""
         body = self._stack.request(task.trajectory_id, task.instance, self._params)
         began = time.monotonic()
-        answer = self._door.play(body)
+        answer = self._client.play(body)
         seconds = time.monotonic() - began
-        known = self._stack.simulator.trajectory(JOB_ARN, task.trajectory_id)
+        trajectory = self._stack.simulator.trajectory(JOB_ARN, task.trajectory_id)
         record = record_of(
             task,
             answer,
             seconds,
-            turns=captured.turns_of(known),
-            sampled=captured.sampled(known),
-            reports=captured.reports_of(known),
+            turns=captured.turns_of(trajectory),
+            sampled=captured.sampled(trajectory),
+            reports=captured.reports_of(trajectory),
         )
         # What is still open may be asked for again: by a rollout that outlived its request, the sweep.
-        if not self._keep and known.state != "open":
+        if not self._keep and trajectory.state != "open":
             self._stack.forget(JOB_ARN, task.trajectory_id)
         return record
 
@@ -90,7 +90,7 @@ class Evaluation:
 
     def __init__(
         self,
-        door: Door,
+        client: RolloutClient,
         model_endpoint: str,
         region: str,
         *,
@@ -98,7 +98,7 @@ class Evaluation:
         model: str = "",
         stack: EmulatedStack | None = None,
     ) -> None:
-        self._door, self._stack = door, stack
+        self._client, self._stack = client, stack
         self._more: dict[str, Any] = {"model_endpoint": model_endpoint}
         if params:
             self._more["inference_params"] = dict(params)
@@ -116,7 +116,7 @@ class Evaluation:
         }
         body = {"instance": task.instance, "metadata": metadata, **self._more}
         began = time.monotonic()
-        answer = self._door.play(body)
+        answer = self._client.play(body)
         seconds = time.monotonic() - began
         turns: list[TurnRecord] = []
         if self._stack is not None:

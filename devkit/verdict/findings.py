@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from devkit.rehearsal.record import Manifest
+from devkit.rehearsal.run_files import Manifest
 from devkit.verdict.model import Finding, Numbers
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from devkit.rehearsal.record import Manifest
+from devkit.rehearsal.run_files import Manifest
 from devkit.verdict.model import Load, Numbers
 
 # What the API Gateway leaves for a rollout inside the request (ROLLOUT_INLINE_BUDGET, less its margin).
@@ -54,7 +54,7 @@ def load_of(
         completion_tokens_per_step=rollouts * tokens.mean if tokens else None,
         prompt_tokens_per_step=rollouts * prompts.mean if prompts else None,
         completion_tokens_per_second=rate,
-        door="inline" if seconds and seconds.max < _INLINE_SECONDS / 2 else "durable",
+        mode="inline" if seconds and seconds.max < _INLINE_SECONDS / 2 else "durable",
         parameters=_parameters(numbers, manifest, at_once * jobs),
     )
 

@@ -107,14 +107,14 @@ class Load(_Strict):
     completion_tokens_per_step: float | None
     prompt_tokens_per_step: float | None
     completion_tokens_per_second: float | None
-    door: Literal["inline", "durable"]
+    mode: Literal["inline", "durable"]
     parameters: dict[str, int] = Field(description="Parameters of template.yaml")
 
 
 class Verdict(_Strict):
     """Whether a run's agent, reward and environment are ready to train with."""
 
-    schema_: int = Field(default=1, serialization_alias="schema")
+    schema_: int = Field(default=2, serialization_alias="schema")
     run: str
     agent: str
     policy: str

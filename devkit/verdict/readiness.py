@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from devkit.rehearsal.groups import Group, Tally, tally
-from devkit.rehearsal.record import Manifest, read_manifest, read_rollouts
+from devkit.rehearsal.counts import Group, RunCounts, count_rollouts
+from devkit.rehearsal.run_files import Manifest, read_manifest, read_rollouts
 from devkit.verdict.estimates import intervals, pass_at_k, pass_hat_k
 from devkit.verdict.findings import find
 from devkit.verdict.load import load_of
@@ -53,7 +53,7 @@ def judge(
         ValueError: the directory holds no run, or a line of it cannot be read.
     """
     manifest = read_manifest(run)
-    counted = tally(read_rollouts(run), pass_at)
+    counted = count_rollouts(read_rollouts(run), pass_at)
     return verdict_of(
         counted,
         manifest,
@@ -67,7 +67,7 @@ def judge(
 
 
 def verdict_of(
-    counted: Tally,
+    counted: RunCounts,
     manifest: Manifest,
     *,
     run: Path,
@@ -105,7 +105,7 @@ def _level(findings: Sequence[Finding]) -> Level:
     return "doubtful" if "doubtful" in found else "ready"
 
 
-def numbers_of(counted: Tally, manifest: Manifest, seed: int = 0) -> Numbers:
+def numbers_of(counted: RunCounts, manifest: Manifest, seed: int = 0) -> Numbers:
     """The figures of a run."""
     groups = [counted.groups[number] for number in sorted(counted.groups)]
     ks = _ks(max((group.played for group in groups), default=0))

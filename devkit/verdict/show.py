@@ -99,7 +99,7 @@ def load_lines(verdict: Verdict) -> Iterator[tuple[str, str]]:
         )
     if load.completion_tokens_per_second is not None:
         yield "tokens a second", f"{load.completion_tokens_per_second:,.0f} sampled"
-    yield "door", load.door
+    yield "mode", load.mode
     yield "parameters", " ".join(f"{name}={value}" for name, value in load.parameters.items())
 
 

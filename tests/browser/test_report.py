@@ -12,9 +12,9 @@ from base64 import b64decode
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from devkit.rehearsal.record import append_rollout, write_manifest
-from devkit.verdict import report
-from devkit.verdict.report import write_report
+from devkit.rehearsal.run_files import append_rollout, write_manifest
+from devkit.verdict import report_page
+from devkit.verdict.report_page import write_report
 from rollout.testing import calls
 from tests.building import ROOT
 from tests.rehearsed import failure, groups, manifest, played, record, turn, write
@@ -256,7 +256,7 @@ def test_a_run_without_rollouts_has_a_report(visit, tmp_path):
 
 
 def test_a_large_run_is_embedded_in_part_and_says_so(visit, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "MOST_ROLLOUTS", 20)
+    monkeypatch.setattr(report_page, "MOST_ROLLOUTS", 20)
     run = write(tmp_path / "run", groups(*[(0.0, 1.0)] * 40))
     page = visit(write_report(run)[1])
     expect(page.locator("#count")).to_have_text(
@@ -266,7 +266,7 @@ def test_a_large_run_is_embedded_in_part_and_says_so(visit, tmp_path, monkeypatc
 
 
 def test_blocks_are_unpacked_one_by_one(visit, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "_BLOCK", 2_000)
+    monkeypatch.setattr(report_page, "_BLOCK", 2_000)
     run = played(tmp_path / "run", "calculator", rows=6)
     page = visit(write_report(run)[1], "#rollout=r-0005-3")
     assert page.locator("script[data-block]").count() > 5
@@ -284,7 +284,7 @@ def test_an_overlong_text_is_cut_and_says_so(tmp_path):
 def test_a_histogram_counts_every_value():
     for values in ([0.0], [0.3, 0.3], [0, 1, 63], [-2.0, 0.1, 5.5], [1e-9, 1e9]):
         for whole in (False, True):
-            bars = report._histogram(values, whole=whole)
+            bars = report_page._histogram(values, whole=whole)
             assert sum(bars["counts"]) == len(values)
             assert len(bars["counts"]) <= 25
 

@@ -13,8 +13,8 @@ def test_a_rollout_asks_for_what_the_forecast_counts():
     work = Work(turns=4, reply_bytes=1_000, request_bytes=12)
     assert units["operations"] == work.operations
     assert {name: units[f"index {name}"] for name in cost.INDEX_WRITES} == cost.INDEX_WRITES
-    assert units["job tally"] == cost.JOB_TALLIES
-    assert units["table"] + units["job tally"] + sum(cost.INDEX_WRITES.values()) == work.writes
+    assert units["job totals"] == cost.JOB_TOTALS
+    assert units["table"] + units["job totals"] + sum(cost.INDEX_WRITES.values()) == work.writes
     # The first rollout of an environment also looks whether the stack drains.
     assert units["reads"] == work.reads + 1
     # The SDK sends one call for two checkpoints where they come close together.

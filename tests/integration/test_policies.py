@@ -13,7 +13,7 @@ from devkit.__main__ import main
 from devkit.emulator.server import Server
 from devkit.policies import bedrock
 from devkit.policies import named as policies
-from devkit.rehearsal.record import read_manifest, read_rollouts
+from devkit.rehearsal.run_files import read_manifest, read_rollouts
 from rollout.aws import clients
 from tests.building import completion, tool_call
 
@@ -112,14 +112,14 @@ def test_an_openai_server_is_played_durably_with_its_only_model(
     seeds = {body["seed"] for body, _ in model.seen}
     assert len(seeds) == 4  # one a rollout, the same in each of its turns
     known = read_manifest(tmp_path / "run")
-    assert (known.door, known.model, known.policy) == ("durable", "tiny", model.url)
+    assert (known.mode, known.model, known.policy) == ("durable", "tiny", model.url)
 
 
 def test_a_server_that_throttles_is_asked_again_and_one_that_breaks_ends_the_rollout(
     model, rehearse, capsys
 ):
     model.wrong = [(429, {"Retry-After": "0"}), (429, {"Retry-After": "0"}), (500, {})]
-    _, played = rehearse(f"{model.url}/v1", "--concurrency", "1", "--door", "inline")
+    _, played = rehearse(f"{model.url}/v1", "--concurrency", "1", "--mode", "inline")
     assert [r.status for r in played].count("ready") == 3
     failed = next(r for r in played if r.status == "failed")
     assert failed.error["boundary"] == "policy"
@@ -217,7 +217,7 @@ def converse(monkeypatch):
 
 
 def test_bedrock_calls_the_tools_and_answers(converse, rehearse):
-    _, played = rehearse("bedrock:small", "--max-tokens", "99", "--door", "inline")
+    _, played = rehearse("bedrock:small", "--max-tokens", "99", "--mode", "inline")
     assert [r.reward for r in played] == [1.0] * 4
     call = played[0].turns[0].message["tool_calls"][0]["function"]
     assert call == {"name": "evaluate", "arguments": '{"expression": "2 + 1"}'}
@@ -266,8 +266,8 @@ def test_a_conversation_is_made_to_alternate_for_converse():
 # --- a hosted SageMaker endpoint --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("door", ["inline", "durable"])
-def test_a_hosted_endpoint_is_sampled_by_the_stack_itself(rehearse, monkeypatch, door):
+@pytest.mark.parametrize("mode", ["inline", "durable"])
+def test_a_hosted_endpoint_is_sampled_by_the_stack_itself(rehearse, monkeypatch, mode):
     signed = []
 
     async def invoke(request):
@@ -282,7 +282,7 @@ def test_a_hosted_endpoint_is_sampled_by_the_stack_itself(rehearse, monkeypatch,
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "MINE")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "mine")
         monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-        _, played = rehearse("endpoint:base-model", "--door", door)
+        _, played = rehearse("endpoint:base-model", "--mode", mode)
         clients.forget()
     assert [r.reward for r in played] == [1.0] * 4
     assert [len(r.turns) for r in played] == [2] * 4  # from the stack's own records

@@ -1,4 +1,4 @@
-"""A rehearsal through the real doors: stopped, gone on with, under faults, on a deployed stack."""
+"""A rehearsal through the real entry points: stopped, gone on with, under faults, on a deployed stack."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from devkit.emulator.gateway import Gateway, environment_of
 from devkit.emulator.server import Server
 from devkit.emulator.stack import HANDLERS, EmulatedStack
 from devkit.places import dataset_of
-from devkit.rehearsal.caller import Door
+from devkit.rehearsal.client import RolloutClient
 from devkit.rehearsal.play import play, tasks_of
-from devkit.rehearsal.record import read_manifest, read_rollouts
+from devkit.rehearsal.run_files import read_manifest, read_rollouts
 from devkit.rehearsal.target import LocalJob
 from rollout.aws import clients
 from scripts.datasets import AGENTS
@@ -47,7 +47,7 @@ def test_published_problems_are_rehearsed_in_groups(gsm8k, tmp_path, capsys):
     )  # fmt: skip
     said = capsys.readouterr().out
     known, played = read_manifest(run), kept(run)
-    assert (known.rows, known.chosen, known.door, known.policy) == (
+    assert (known.rows, known.chosen, known.mode, known.policy) == (
         12,
         "sample",
         "inline",
@@ -71,10 +71,10 @@ def test_memory_does_not_keep_what_has_ended(tmp_path):
         return {"content": f"<guess>{asked.instance['word']}</guess>"}
 
     with EmulatedStack(gold, agent=WORDLE) as stack:
-        door = Door(stack.url, durable=False, patience=60)
+        client = RolloutClient(stack.url, durable=False, wait_seconds=60)
         tasks = tasks_of(((n, {"word": "crane"}) for n in range(5)), 2, name="m")
-        played = list(play(LocalJob(stack, door), tasks, concurrency=4))
-        door.close()
+        played = list(play(LocalJob(stack, client), tasks, concurrency=4))
+        client.close()
         assert [r.reward for r in played] == [1.0] * 10
         assert stack.simulator.known() == set()
         dynamodb, s3 = clients.client("dynamodb", "us-west-2"), clients.client("s3", "us-west-2")
@@ -128,7 +128,7 @@ def test_faults_are_survived(faults, tmp_path, capsys):
     assert re.search(r"^12 rollouts ended: ", said, re.MULTILINE), said
     for figure in ("turns captured twice", "rollouts unreported", "reports in conflict"):
         assert re.search(rf"^{figure} +0 *$", said, re.MULTILINE), said
-    assert read_manifest(run).door == ("durable" if faults == "killed-worker" else "inline")
+    assert read_manifest(run).mode == ("durable" if faults == "killed-worker" else "inline")
     if faults in ("throttling", "outage"):
         assert [r.reward for r in kept(run)] == [1.0] * 12
 
@@ -271,9 +271,9 @@ def cloud(tmp_path, monkeypatch):
         }
         with EmulatedStack(lambda _: {}, agent=WORDLE, durable=tmp_path / "d", environ=environ):
             gateway = checked(Gateway(environment_of(HANDLERS / "api.py")))
-            with Server(gateway) as door:
+            with Server(gateway) as server:
                 monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
-                seen["url"] = door.url
+                seen["url"] = server.url
                 yield seen
         clients.forget()
 
@@ -291,16 +291,16 @@ def rehearse_there(cloud, run, *more, secret="my-secret"):
     )
 
 
-@pytest.mark.parametrize("door", ["inline", "durable"])
-def test_a_deployed_stack_is_played_with_signed_requests(cloud, tmp_path, door):
+@pytest.mark.parametrize("mode", ["inline", "durable"])
+def test_a_deployed_stack_is_played_with_signed_requests(cloud, tmp_path, mode):
     run = tmp_path / "run"
-    done = rehearse_there(cloud, run, "--policy", "endpoint:base", "--door", door)
+    done = rehearse_there(cloud, run, "--policy", "endpoint:base", "--mode", mode)
     assert done.returncode in (0, 1), done.stdout + done.stderr
     assert "is healthy" in done.stdout
     played = kept(run)
     assert [r.status for r in played] == ["ready"] * 4, done.stdout
     assert [r.turns_answered for r in played] == [6] * 4
-    assert (read_manifest(run).door, read_manifest(run).url) == ("url", cloud["url"])
+    assert (read_manifest(run).mode, read_manifest(run).url) == ("url", cloud["url"])
     assert (cloud["busy"], cloud["refused"]) == (0, 0)
 
 
@@ -326,7 +326,7 @@ def test_a_stack_that_points_elsewhere_is_not_followed():
         return JSONResponse({}, 202, {"Location": "https://example.com/rollouts/x"})
 
     with Server(Starlette(routes=[Route("/rollout", elsewhere, methods=["POST"])])) as server:
-        door = Door(server.url, durable=True, patience=5)
+        client = RolloutClient(server.url, durable=True, wait_seconds=5)
         with pytest.raises(Exception, match="points to another host"):
-            door.play({})
-        door.close()
+            client.play({})
+        client.close()

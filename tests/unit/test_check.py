@@ -11,12 +11,12 @@ from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 
 from devkit.__main__ import main
-from devkit.checks import agent, settings, times
-from devkit.checks.agent import Lesson
+from devkit.checks import agent_and_dataset, stack_parameters, times
+from devkit.checks.agent_and_dataset import AgentAndDataset
 from devkit.checks.cost import Job, Work
-from devkit.checks.plan import NO_ACCOUNT, Plan, from_samconfig
+from devkit.checks.stack_plan import NO_ACCOUNT, StackPlan, from_samconfig
 from devkit.emulator import template
-from devkit.rehearsal.record import (
+from devkit.rehearsal.run_files import (
     Manifest,
     RolloutRecord,
     TurnRecord,
@@ -30,13 +30,13 @@ WORK = Work(turns=3, waiting=9.0, computing=0.2)
 
 def levels(job=None, work=WORK, longest=0, **parameters):
     """Worst level by check, for a stack with these parameters."""
-    plan = Plan(
+    plan = StackPlan(
         stack="s", parameters=template.parameters(parameters), region="us-west-2",
         account=NO_ACCOUNT, job=job or Job(), work=work, longest=longest,
     )  # fmt: skip
     order = ["ok", "unchecked", "warning", "error"]
     found: dict[str, str] = {}
-    for check in (*times.CHECKS, *settings.CHECKS):
+    for check in (*times.CHECKS, *stack_parameters.CHECKS):
         for finding in check(plan):
             known = found.get(finding.check, "ok")
             found[finding.check] = max(known, finding.level, key=order.index)
@@ -112,8 +112,10 @@ def test_the_profiles_of_samconfig_are_read():
 def lesson(tmp_path, *rows, path="environments.calculator:calculator", batch_size=0):
     dataset = tmp_path / "rows.jsonl"
     dataset.write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in rows))
-    found = Lesson(path, dataset, batch_size)
-    return {f.check: f for check in agent.CHECKS for f in check(found) if f.level != "ok"}
+    found = AgentAndDataset(path, dataset, batch_size)
+    return {
+        f.check: f for check in agent_and_dataset.CHECKS for f in check(found) if f.level != "ok"
+    }
 
 
 def row(question="1+1?", answer="<<1+1=2>>\n#### 2"):
@@ -147,7 +149,11 @@ def test_a_prompt_that_only_looks_like_json_is_told(tmp_path):
 def test_whatever_a_dataset_holds_the_doctor_says_something(tmp_path_factory, lines):
     dataset = tmp_path_factory.mktemp("rows") / "rows.jsonl"
     dataset.write_bytes(b"\n".join(lines))
-    found = [f.level for c in agent.CHECKS for f in c(Lesson("tests.playing:stepping", dataset, 8))]
+    found = [
+        f.level
+        for c in agent_and_dataset.CHECKS
+        for f in c(AgentAndDataset("tests.playing:stepping", dataset, 8))
+    ]
     assert len(found) >= 3
 
 
@@ -181,7 +187,7 @@ def test_an_agent_that_cannot_replay_is_told(tmp_path):
 def test_packages_that_shadow_the_layer_are_named(tmp_path, monkeypatch):
     own = tmp_path / "requirements.txt"
     own.write_text("# mine\nnumpy\nPydantic_Core==1\nboto3>=1\n")
-    monkeypatch.setattr(agent, "_OWN", own)
+    monkeypatch.setattr(agent_and_dataset, "_OWN", own)
     assert "repeats boto3, pydantic-core:" in lesson(tmp_path, row())["requirements"].what
 
 
@@ -212,7 +218,7 @@ def test_an_option_that_names_nothing_is_an_error_not_a_crash(capsys, option):
 def test_turns_and_seconds_come_from_a_rehearsal(capsys, tmp_path):
     write_manifest(tmp_path, Manifest(
         name="r", agent="a:b", dataset="d", dataset_sha256="0", rows=1, group_size=2,
-        policy="scripted", door="inline", temperature=None, top_p=None, max_tokens=None, seed=1,
+        policy="scripted", mode="inline", temperature=None, top_p=None, max_tokens=None, seed=1,
         rollout_timeout=600, started_at="2026-11-24T00:00:00+00:00",
     ))  # fmt: skip
     turn = TurnRecord(messages=[], known=0, params={}, message={"content": "x"}, seconds=3.0)

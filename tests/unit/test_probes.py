@@ -11,7 +11,7 @@ from devkit.emulator.faults import PRESETS, parse_faults, preset_of
 from devkit.emulator.job_runtime import SampleRequest
 from devkit.emulator.process_killer import AtRandom
 from devkit.policies.probes import PROBES, example, probe
-from devkit.rehearsal.record import RolloutRecord
+from devkit.rehearsal.run_files import RolloutRecord
 
 TOOL = {
     "type": "function",

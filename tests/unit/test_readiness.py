@@ -8,8 +8,8 @@ import pytest
 
 from devkit.__main__ import main
 from devkit.emulator.template import load_template
-from devkit.rehearsal import groups as tallying
-from devkit.rehearsal.record import ROLLOUTS, append_rollout, write_manifest
+from devkit.rehearsal import counts
+from devkit.rehearsal.run_files import ROLLOUTS, append_rollout, write_manifest
 from devkit.verdict.findings import THRESHOLDS
 from devkit.verdict.model import Verdict
 from devkit.verdict.readiness import judge
@@ -110,7 +110,7 @@ def test_a_sample_that_was_refused_and_sent_again_is_no_turn_lost(tmp_path):
 
 def test_a_text_that_calls_no_tool_that_was_offered_is_only_text():
     said = turn('<tool_call>{"name": "evaluate", "arguments": {}}</tool_call>')
-    assert tallying.calls_in_text(record(turns=[said])) == 0
+    assert counts.calls_in_text(record(turns=[said])) == 0
 
 
 @pytest.mark.parametrize(("errors", "expected"), [(2, False), (3, True)])
@@ -123,7 +123,7 @@ def test_tool_errors(tmp_path, errors, expected):
 def test_tool_calls_of_an_agent_with_a_loop_of_its_own_are_counted_from_its_messages():
     asked = turn(None, message=calls("f", {}))
     answers = [{"role": "tool", "tool_call_id": "call_0", "content": "Error: no"}]
-    assert tallying.tool_calls(record(turns=[asked, turn(messages=answers)])) == (1, 1)
+    assert counts.tool_calls(record(turns=[asked, turn(messages=answers)])) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -161,9 +161,9 @@ def test_what_a_run_cannot_tell_is_said(tmp_path):
     assert list(found(tmp_path / "empty")) == ["nothing-played"]
 
 
-def test_a_run_of_a_door_without_reports_is_not_blamed_for_them(tmp_path):
+def test_a_run_without_reports_is_not_blamed_for_them(tmp_path):
     records = [known.model_copy(update={"reports": []}) for known in groups(*SOUND)]
-    verdict = judge(write(tmp_path / "run", records, door="url"))
+    verdict = judge(write(tmp_path / "run", records, mode="url"))
     assert (verdict.level, verdict.numbers.unrewarded) == ("ready", None)
 
 
@@ -194,7 +194,7 @@ def test_a_step_is_scaled_from_what_was_measured(tmp_path):
     assert load.step_seconds_at_least == pytest.approx(1024 / 96)
     assert load.step_seconds_at_most == pytest.approx(1024 / 96 + 95 / 96)
     assert load.parameters["WorkerConcurrency"] == 106  # as docs/concurrency.md says of one job
-    assert load.door == "inline"
+    assert load.mode == "inline"
     small = judge(write(tmp_path / "small", groups(*SOUND)), batch_size=4, jobs=3).load
     assert (small.rollouts_per_step, small.in_flight) == (16, 48)
 
@@ -246,7 +246,7 @@ def test_a_program_reads_one_document(tmp_path, capsys):
     run = write(tmp_path / "run", groups(*SOUND))
     assert main(["report", str(run), "--json"]) == 0
     verdict = json.loads(capsys.readouterr().out)
-    assert (verdict["schema"], verdict["level"]) == (1, "ready")
+    assert (verdict["schema"], verdict["level"]) == (2, "ready")
     assert (run / "report.html").exists()
 
 
@@ -260,9 +260,9 @@ def test_what_is_no_run_is_a_wrong_call(tmp_path, command, capsys):
 
 
 def test_a_run_of_another_schema_is_refused(tmp_path, capsys):
-    write_manifest(tmp_path / "run", manifest(schema=2))
+    write_manifest(tmp_path / "run", manifest(schema=1))
     assert main(["report", str(tmp_path / "run")]) == 2
-    assert "schema 2" in capsys.readouterr().err
+    assert "schema 1" in capsys.readouterr().err
 
 
 def test_the_documents_fields_stay_what_they_are():
@@ -279,7 +279,7 @@ def test_the_documents_fields_stay_what_they_are():
     assert fields["Failure"] == ["boundary", "rollouts", "title"]
     assert fields["Load"] == [
         "batch_size", "completion_tokens_per_second", "completion_tokens_per_step", "concurrency",
-        "door", "group_size", "in_flight", "jobs", "parameters", "prompt_tokens_per_step",
+        "group_size", "in_flight", "jobs", "mode", "parameters", "prompt_tokens_per_step",
         "rollouts_per_step", "step_seconds_at_least", "step_seconds_at_most",
     ]  # fmt: skip
     assert fields["Numbers"] == [

@@ -11,21 +11,21 @@ from devkit.emulator.job_runtime import CapturedTurn, Trajectory
 from devkit.rehearsal import captured
 from devkit.rehearsal.dataset import survey
 from devkit.rehearsal.play import tasks_of
-from devkit.rehearsal.record import (
+from devkit.rehearsal.reconcile import reconcile
+from devkit.rehearsal.resume import OtherRun, begin, cut_tail
+from devkit.rehearsal.run_files import (
     ROLLOUTS,
     Manifest,
     RolloutRecord,
     append_rollout,
     read_rollouts,
 )
-from devkit.rehearsal.resume import OtherRun, begin, cut_tail
-from devkit.rehearsal.survival import survival_of
 
 
 def manifest(**changed):
     known = {
         "name": "r", "agent": "a:a", "dataset": "d", "dataset_sha256": "0", "rows": 2,
-        "group_size": 2, "policy": "scripted", "door": "inline", "temperature": 1.0, "top_p": 1.0,
+        "group_size": 2, "policy": "scripted", "mode": "inline", "temperature": 1.0, "top_p": 1.0,
         "max_tokens": 1, "seed": 0, "rollout_timeout": 600, "started_at": "now",
     }  # fmt: skip
     return Manifest(**{**known, **changed})
@@ -157,7 +157,7 @@ def test_what_did_not_survive_is_counted():
         "detail": "",
     }
     lost = {"status": "failed", "reward": None, "rewards": None, "error": error}
-    found = survival_of(
+    found = reconcile(
         [
             record("well"),
             record("twice", turns=turns, turns_answered=1),

@@ -9,8 +9,8 @@ from statistics import stdev
 import pytest
 
 from devkit.__main__ import main
-from devkit.rehearsal.export import is_linear
-from devkit.rehearsal.record import Manifest, RolloutRecord, TurnRecord
+from devkit.rehearsal.run_files import Manifest, RolloutRecord, TurnRecord
+from devkit.rehearsal.trainer_rows import is_linear
 from tests.building import ROOT
 from tests.rehearsed import groups, played, record, turn, write
 

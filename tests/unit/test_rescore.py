@@ -1,4 +1,4 @@
-"""A changed reward moves what it should, and an agent that went another way is named."""
+"""A changed reward changes the scores it should, and an agent that went another way is named."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import json
 import pytest
 
 from devkit.__main__ import main
-from devkit.rehearsal.moves import Moves
-from devkit.rehearsal.record import read_manifest, read_rollouts
-from devkit.rehearsal.rescore import DIVERGED, rescore
+from devkit.rehearsal.rescoring import DIVERGED, rescore
+from devkit.rehearsal.run_files import read_manifest, read_rollouts
+from devkit.rehearsal.score_changes import ScoreChanges
 from devkit.verdict.readiness import judge
 from rollout import Outcome
 from rollout.agent import Agent
@@ -19,10 +19,10 @@ from tests.rehearsed import failure, played, record, turn, write
 def again(run, function, out=None):
     """Score a run again by a function; what moved, and the new records."""
     out = out or run.with_name(f"{run.name}-rescored")
-    moves = Moves(str(run), str(out), "test")
-    records = list(rescore(run, Agent("test:agent", function), out, moves))
+    changes = ScoreChanges(str(run), str(out), "test")
+    records = list(rescore(run, Agent("test:agent", function), out, changes))
     assert list(read_rollouts(out)) == records
-    return moves.document(), records
+    return changes.document(), records
 
 
 def asks(episode):

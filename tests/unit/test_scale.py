@@ -11,7 +11,7 @@ from benchmarks.scale.__main__ import main
 from benchmarks.scale.paper import erlang_wait, on_paper, residence
 from benchmarks.scale.simulation import Bucket, Scenario, simulate
 
-FREE = {"cold_seconds": 0.0, "call_seconds": 0.0, "turn_seconds": 0.0, "door_seconds": 0.0}
+FREE = {"cold_seconds": 0.0, "call_seconds": 0.0, "turn_seconds": 0.0, "start_seconds": 0.0}
 
 
 def test_without_chance_a_step_takes_whole_waves():
@@ -44,7 +44,7 @@ def test_littles_law_holds_for_a_step_with_chance():
     result = simulate(scenario)
     paper = on_paper(scenario)
     mean = sum(result.residence) / len(result.residence)
-    assert mean == pytest.approx(residence(scenario) + scenario.door_seconds, rel=0.05)
+    assert mean == pytest.approx(residence(scenario) + scenario.start_seconds, rel=0.05)
     assert result.seconds == pytest.approx(paper.seconds, rel=0.15)
     # The same demand, spread over the whole step with its tail.
     share = paper.seconds / result.seconds

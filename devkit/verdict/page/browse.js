@@ -93,13 +93,13 @@ function holds(value, wanted) {
 /** Look for a text in every transcript, block by block; a newer search ends an older one. */
 async function search() {
   const wanted = $("search").value.trim().toLowerCase();
-  const mine = ++searching;
+  const started = ++searching;
   matches = wanted === "" ? null : new Set(all.filter((row) => holds([row.id, row.line], wanted)));
   refresh();
   if (wanted === "") return;
   for (let index = 0; index < blocks.length; index++) {
     const transcripts = await unpack(blocks[index]);
-    if (mine !== searching) return;
+    if (started !== searching) return;
     for (const row of all) {
       if (row.block === index && !matches.has(row) && holds(transcripts[row.place], wanted)) matches.add(row);
     }

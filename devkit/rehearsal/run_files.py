@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST, ROLLOUTS = "run.json", "rollouts.jsonl"
 
-Door = Literal["inline", "durable", "url"]
+Mode = Literal["inline", "durable", "url"]
 
 
 class _Strict(BaseModel):
@@ -36,7 +36,7 @@ class Manifest(_Strict):
     policy: str = Field(
         description="scripted, http(s)://…, bedrock:MODEL, endpoint:NAME, probe:NAME"
     )
-    door: Door
+    mode: Mode
     temperature: float | None
     top_p: float | None
     max_tokens: int | None = Field(description="sampling_max_tokens of the job")
@@ -48,7 +48,7 @@ class Manifest(_Strict):
         default="all", description="Which rows: all, the first, or a sample drawn with the seed"
     )
     model: str = Field(default="", description="Model that the policy's server was asked for")
-    url: str = Field(default="", description="The deployed stack, where door is url")
+    url: str = Field(default="", description="The deployed stack, where mode is url")
     rescored_from: str | None = Field(
         default=None, description="Directory of the run whose replies were scored again"
     )
@@ -78,7 +78,7 @@ class RolloutRecord(_Strict):
     reward: float | None = Field(description="Sum over turns; null where the rollout failed")
     rewards: list[float] | None = Field(description="As reported: one, or one per turn")
     error: dict[str, str] | None = Field(default=None, description="type, title, boundary, detail")
-    http_status: int = Field(description="What the door answered")
+    http_status: int = Field(description="What the endpoint answered")
     seconds: float = Field(description="From the request to the end, as the trainer waits")
     metrics: dict[str, float] = Field(default_factory=dict[str, float])
     output: Any = None

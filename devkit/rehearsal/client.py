@@ -1,4 +1,4 @@
-"""The door of a stack as a trainer uses it: ask, wait, ask again where that is allowed."""
+"""A client of the rollout endpoint that behaves as a trainer: asks, waits, asks again where allowed."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ Answer = tuple[int, dict[str, Any]]
 
 
 class Unreachable(Exception):
-    """The door does not answer at all; nothing is known of the rollout."""
+    """The endpoint does not answer at all; nothing is known of the rollout."""
 
 
-class Door:
+class RolloutClient:
     """``POST /rollout`` of one stack; may be used from many threads.
 
     Args:
         url: of the stack's stage.
         durable: whether to ask with ``Prefer: respond-async`` and wait for the end.
-        patience: seconds after which a rollout that has not ended is given up.
+        wait_seconds: after which a rollout that has not ended is given up.
         attempts: how often a rollout is asked for while the stack is busy or cannot be reached.
         auth: signs each request.
         connections: open at most.
@@ -43,7 +43,7 @@ class Door:
         url: str,
         *,
         durable: bool,
-        patience: float,
+        wait_seconds: float,
         attempts: int = 6,
         auth: httpx.Auth | None = None,
         connections: int = 16,
@@ -51,7 +51,7 @@ class Door:
     ) -> None:
         self._url = url.rstrip("/")
         self._headers = {"Prefer": "respond-async"} if durable else {}
-        self._patience = patience
+        self._wait_seconds = wait_seconds
         self._attempts = attempts
         self._pause = pause
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
@@ -78,9 +78,9 @@ class Door:
         """Have one rollout played; status and body of what came of it.
 
         Raises:
-            Unreachable: the door does not answer, however often it is asked.
+            Unreachable: the endpoint does not answer, however often it is asked.
         """
-        until = time.monotonic() + self._patience
+        until = time.monotonic() + self._wait_seconds
         for left in range(self._attempts - 1, -1, -1):
             status, document, headers = self._ask(body)
             if status == _ACCEPTED:
@@ -106,7 +106,7 @@ class Door:
             if time.monotonic() > until:
                 break
             self._pause(pause)
-        detail = f"The rollout had not ended {self._patience:g} s after it was accepted."
+        detail = f"The rollout had not ended {self._wait_seconds:g} s after it was accepted."
         return 504, {"title": "The rollout did not end", "detail": detail}
 
     def _send(self, method: str, url: str) -> Answer:
@@ -127,7 +127,7 @@ class Door:
         raise AssertionError("attempts is at least one")
 
     def _located(self, location: str) -> str:
-        """The absolute URL of a ``Location``, which must be on the door's own host."""
+        """The absolute URL of a ``Location``, which must be on the endpoint's own host."""
         url = urljoin(self._url + "/", location)
         if urlsplit(url).netloc != urlsplit(self._url).netloc:
             raise Unreachable(f"{self._url} points to another host: {location}")
@@ -138,14 +138,14 @@ def error_of(status: int, document: dict[str, Any]) -> dict[str, str]:
     """The error of an answer that is no result, with the boundary at fault."""
     kind = str(document.get("type", "about:blank"))
     detail = str(
-        document.get("detail") or document.get("message") or f"The door answered {status}."
+        document.get("detail") or document.get("message") or f"The endpoint answered {status}."
     )
     try:
         slug = kind.removeprefix(_PROBLEM)
-        known = {"slug": slug, "detail": detail, "retry_after": None, "facts": {}}
+        problem = {"slug": slug, "detail": detail, "retry_after": None, "facts": {}}
         if slug == "sample-failed":
-            known["facts"] = {"captured": "unknown"}
-        boundary: str = rebuild(known).boundary
+            problem["facts"] = {"captured": "unknown"}
+        boundary: str = rebuild(problem).boundary
     except KeyError:
         boundary = "platform"
     title = str(document.get("title") or f"HTTP {status}")
@@ -161,8 +161,8 @@ def _document(answer: httpx.Response) -> dict[str, Any]:
 
 
 def _retry_after(headers: httpx.Headers) -> float:
-    told = headers.get("retry-after", "")
-    return min(float(told), _LONGEST_PAUSE) if told.isdigit() else 1.0
+    seconds = headers.get("retry-after", "")
+    return min(float(seconds), _LONGEST_PAUSE) if seconds.isdigit() else 1.0
 
 
 def _pauses() -> Iterator[float]:

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from devkit.checks.cost import Architecture, Job, Work
 from devkit.emulator import template
-from devkit.rehearsal.record import read_manifest, read_rollouts
+from devkit.rehearsal.run_files import read_manifest, read_rollouts
 from rollout.settings import Settings, read_settings
 
 SAMCONFIG = template.TEMPLATE.parent / "samconfig.toml"
@@ -21,7 +21,7 @@ NO_ACCOUNT = "000000000000"
 
 
 @dataclass(frozen=True)
-class Plan:
+class StackPlan:
     """A stack and the job it is to serve.
 
     Args:
@@ -58,10 +58,10 @@ class Plan:
         environ = template.environment(self.parameters, **place)
         return read_settings({**environ, "AWS_REGION": self.region})
 
-    def deployed(self, stack: Mapping[str, Any], account: str) -> Plan:
+    def deployed(self, stack: Mapping[str, Any], account: str) -> StackPlan:
         """The same with the parameters, the name and the account of a deployed stack."""
-        known = {p["ParameterKey"]: p["ParameterValue"] for p in stack.get("Parameters", ())}
-        kept = {name: known.get(name, value) for name, value in self.parameters.items()}
+        deployed = {p["ParameterKey"]: p["ParameterValue"] for p in stack.get("Parameters", ())}
+        kept = {name: deployed.get(name, value) for name, value in self.parameters.items()}
         work = replace(self.work, **stack_work(kept))
         return replace(self, parameters=kept, account=account, work=work)
 

@@ -10,16 +10,16 @@ from rollout.settings import Settings, settings
 from rollout.storage.archive import Archive
 
 
-def console_server(known: Settings | None = None, port: int = 0) -> Server:
+def console_server(stack: Settings | None = None, port: int = 0) -> Server:
     """A server of the console on loopback.
 
     Args:
-        known: whose table and bucket; what the environment says when it is asked if not given.
+        stack: whose table and bucket; what the environment says when it is asked if not given.
         port: 0 picks a free one.
     """
 
     def current() -> Settings:
-        return known or settings()
+        return stack or settings()
 
     app = application(lambda: Archive(current()), current)
     # Names that a foreign page has made to point at this machine are not ours.

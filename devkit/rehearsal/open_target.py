@@ -12,10 +12,10 @@ from rich.console import Console
 from devkit.emulator.faults import Preset, parse_faults
 from devkit.emulator.process_killer import AtRandom, forked
 from devkit.emulator.stack import REGION, EmulatedStack
-from devkit.policies.named import Chosen
-from devkit.rehearsal.caller import Door
-from devkit.rehearsal.deployed import signer_for
-from devkit.rehearsal.record import Manifest
+from devkit.policies.named import ChosenPolicy
+from devkit.rehearsal.client import RolloutClient
+from devkit.rehearsal.run_files import Manifest
+from devkit.rehearsal.signing import signer_for
 from devkit.rehearsal.target import Evaluation, LocalJob, Target
 
 # What an inline rollout may take: the template's default, below API Gateway's 29 s.
@@ -25,9 +25,9 @@ _GRACE = 120.0
 
 
 @contextmanager
-def local(
+def local_target(
     manifest: Manifest,
-    policy: Chosen,
+    policy: ChosenPolicy,
     params: Mapping[str, Any],
     *,
     faults: Preset,
@@ -40,7 +40,7 @@ def local(
         scratch: directory of the durable runner's store.
         connections: rollouts in flight at most.
     """
-    durable = manifest.door == "durable"
+    durable = manifest.mode == "durable"
     stacks: list[EmulatedStack] = []
     graves = scratch / "graves"
     plan = AtRandom(faults.kill, manifest.seed)
@@ -60,13 +60,15 @@ def local(
     )
     stacks.append(stack)
     with stack:
-        patience = manifest.rollout_timeout + _GRACE
-        door = Door(stack.url, durable=durable, patience=patience, connections=connections)
+        wait_seconds = manifest.rollout_timeout + _GRACE
+        client = RolloutClient(
+            stack.url, durable=durable, wait_seconds=wait_seconds, connections=connections
+        )
         try:
             if policy.model_endpoint:
                 region = policy.environ.get("AWS_REGION", REGION)
                 yield Evaluation(
-                    door,
+                    client,
                     policy.model_endpoint,
                     region,
                     params=params,
@@ -74,16 +76,16 @@ def local(
                     stack=stack,
                 )
             else:
-                yield LocalJob(stack, door, params)
+                yield LocalJob(stack, client, params)
         finally:
-            door.close()
+            client.close()
             policy.close()
 
 
 @contextmanager
-def deployed(
+def deployed_target(
     manifest: Manifest,
-    policy: Chosen,
+    policy: ChosenPolicy,
     params: Mapping[str, Any],
     *,
     durable: bool,
@@ -93,16 +95,20 @@ def deployed(
 ) -> Iterator[Target]:
     """A deployed stack, once it has said that it is well."""
     region, signer = signer_for(manifest.url, region)
-    patience = manifest.rollout_timeout + _GRACE
-    door = Door(
-        manifest.url, durable=durable, patience=patience, auth=signer, connections=connections
+    wait_seconds = manifest.rollout_timeout + _GRACE
+    client = RolloutClient(
+        manifest.url,
+        durable=durable,
+        wait_seconds=wait_seconds,
+        auth=signer,
+        connections=connections,
     )
     try:
-        door.check_health()
+        client.check_health()
         console.print(f"{manifest.url} is healthy", highlight=False, soft_wrap=True)
-        yield Evaluation(door, policy.model_endpoint, region, params=params, model=policy.model)
+        yield Evaluation(client, policy.model_endpoint, region, params=params, model=policy.model)
     finally:
-        door.close()
+        client.close()
 
 
 def _limits(rollout_timeout: float) -> dict[str, str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, pstdev
 from typing import Any
 
-from devkit.rehearsal.record import RolloutRecord
+from devkit.rehearsal.run_files import RolloutRecord
 from rollout.reply import Reply
 from rollout.text_tool_calls import text_calls
 
@@ -59,7 +59,7 @@ class Group:
 
 
 @dataclass(slots=True)
-class Tally:
+class RunCounts:
     """A run's counts.
 
     Args:
@@ -141,9 +141,9 @@ class Tally:
         self.unrewarded += record.status == "ready" and not delivered
 
 
-def tally(records: Iterable[RolloutRecord], pass_at: float = 1.0) -> Tally:
+def count_rollouts(records: Iterable[RolloutRecord], pass_at: float = 1.0) -> RunCounts:
     """Count a run's rollouts."""
-    counted = Tally(pass_at=pass_at)
+    counted = RunCounts(pass_at=pass_at)
     for record in records:
         counted.add(record)
     return counted

@@ -1,9 +1,10 @@
 """The report: a run as one HTML file that needs no network.
 
-The file is written as it is read: besides the counts (see ``tally``) at most one block of transcripts is
-in memory, 256 KB of JSON and the rollout that fills it up. Transcripts are embedded gzipped, a block
-each; the page unpacks the block it shows. At most 5,000 rollouts or 48 MB of packed transcripts are
-embedded, whole groups evenly over the run; the page says so where that leaves some out.
+The file is written as it is read: besides the counts (``count_rollouts``) at most one block of
+transcripts is in memory, 256 KB of JSON and the rollout that fills it up. Transcripts are embedded
+gzipped, a block each; the page unpacks the block it shows. At most 5,000 rollouts or 48 MB of
+packed transcripts are embedded, whole groups evenly over the run; the page says so where that
+leaves some out.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from devkit.rehearsal.groups import Tally, calls_in_text, tally
-from devkit.rehearsal.record import ROLLOUTS, RolloutRecord, read_manifest, read_rollouts
+from devkit.rehearsal.counts import RunCounts, calls_in_text, count_rollouts
+from devkit.rehearsal.run_files import ROLLOUTS, RolloutRecord, read_manifest, read_rollouts
 from devkit.verdict.model import Numbers, Verdict
 from devkit.verdict.readiness import verdict_of
 from devkit.verdict.show import estimate, figures, load_lines, spread
@@ -53,7 +54,7 @@ def write_report(
         ValueError: the directory holds no run, or a line of it cannot be read.
     """
     manifest = read_manifest(run)
-    counted = tally(read_rollouts(run), pass_at)
+    counted = count_rollouts(read_rollouts(run), pass_at)
     verdict = verdict_of(counted, manifest, run=run, **judging)
     blocks = _Blocks(run, _chosen(counted))
     styles = f"{(_UPLOT / 'uPlot.min.css').read_text()}\n{(_PAGE / 'report.css').read_text()}"
@@ -121,7 +122,7 @@ def _policy(styles: str, scripts: list[str]) -> str:
     )
 
 
-def _chosen(counted: Tally) -> set[int]:
+def _chosen(counted: RunCounts) -> set[int]:
     """The groups whose transcripts are embedded: all, or as many as fit, evenly over the run."""
     groups = sorted(counted.groups)
     if counted.rollouts <= MOST_ROLLOUTS:
@@ -215,7 +216,7 @@ def _fitted(value: Any) -> Any:
     return value
 
 
-def _charts(counted: Tally, verdict: Verdict, timeout: float) -> dict[str, Any]:
+def _charts(counted: RunCounts, verdict: Verdict, timeout: float) -> dict[str, Any]:
     """The charts' data; histograms are counted here, so that the page stays small."""
     groups = [
         [number, group.mean, group.deviation, min(group.rewards), max(group.rewards)]

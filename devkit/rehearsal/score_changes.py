@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any
 
-from devkit.rehearsal.groups import Group
-from devkit.rehearsal.record import RolloutRecord
+from devkit.rehearsal.counts import Group
+from devkit.rehearsal.run_files import RolloutRecord
 
 _TOP = 20
 
@@ -26,7 +26,7 @@ class Divergence:
 
 
 @dataclass(slots=True)
-class Pair:
+class GroupChange:
     """A group before and after."""
 
     before: Group = field(default_factory=Group)
@@ -44,7 +44,7 @@ class Pair:
 
 
 @dataclass(slots=True)
-class Moves:
+class ScoreChanges:
     """What a new score changed; no transcripts are kept."""
 
     run: str
@@ -57,11 +57,11 @@ class Moves:
     diverged: int = 0
     divergences: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     top: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    pairs: dict[int, Pair] = field(default_factory=dict[int, Pair])
+    pairs: dict[int, GroupChange] = field(default_factory=dict[int, GroupChange])
 
     def add(self, old: RolloutRecord, new: RolloutRecord, found: Divergence | None) -> None:
         """Count one rollout."""
-        pair = self.pairs.setdefault(old.group, Pair())
+        pair = self.pairs.setdefault(old.group, GroupChange())
         self.rollouts += 1
         for side, record in ((pair.before, old), (pair.after, new)):
             side.played += 1

@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import stdev
 from typing import Any
 
-from devkit.rehearsal.groups import Group, tally
-from devkit.rehearsal.record import RolloutRecord, read_manifest, read_rollouts
+from devkit.rehearsal.counts import Group, count_rollouts
+from devkit.rehearsal.run_files import RolloutRecord, read_manifest, read_rollouts
 
 
 def export(run: Path, out: Path) -> int:
@@ -29,7 +29,7 @@ def export(run: Path, out: Path) -> int:
             "Parquet of it"
         )
     read_manifest(run)
-    groups = tally(read_rollouts(run)).groups
+    groups = count_rollouts(read_rollouts(run)).groups
     count = 0
     with out.open("w", encoding="utf-8") as file:
         for record in read_rollouts(run):

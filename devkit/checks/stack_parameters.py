@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 
 import botocore.session
 
+from devkit.checks.check_result import CheckResult, error, ok, warning
 from devkit.checks.cost import cost_of_job, cost_of_rollout, cost_of_thousand
-from devkit.checks.finding import Finding, error, ok, warning
-from devkit.checks.plan import NO_ACCOUNT, Plan
 from devkit.checks.prices import QUOTAS, READ_ON, REGION
+from devkit.checks.stack_plan import NO_ACCOUNT, StackPlan
 from devkit.emulator import template
 from rollout.contract import RolloutMetadata
 from rollout.errors import ConfigurationError, Untrusted
@@ -27,7 +27,7 @@ _ROOM = 1.1
 _UNRESERVED = 100
 
 
-def settings_read(plan: Plan) -> Iterator[Finding]:
+def settings_read(plan: StackPlan) -> Iterator[CheckResult]:
     """The functions can read their settings."""
     try:
         plan.settings()
@@ -39,7 +39,7 @@ def settings_read(plan: Plan) -> Iterator[Finding]:
     yield ok("settings", "The functions can read their settings.")
 
 
-def worker_concurrency(plan: Plan) -> Iterator[Finding]:
+def worker_concurrency(plan: StackPlan) -> Iterator[CheckResult]:
     """The worker may run as often at once as the job asks, retries included."""
     job = plan.job
     # A rollout that ended here before the trainer gave it up is never played twice at once.
@@ -82,10 +82,10 @@ def worker_concurrency(plan: Plan) -> Iterator[Finding]:
         yield ok("worker-concurrency", "The worker has its concurrency reserved.", measured)
 
 
-def doors_open(plan: Plan) -> Iterator[Finding]:
+def job_admitted(plan: StackPlan) -> Iterator[CheckResult]:
     """Nothing refuses what the job hands out."""
     job = plan.job
-    most, door = int(plan.number("MaxRunning")), int(plan.number("JobConcurrency"))
+    most, invocations = int(plan.number("MaxRunning")), int(plan.number("JobConcurrency"))
     if 0 < most < job.concurrency:
         yield error(
             "max-running",
@@ -96,16 +96,16 @@ def doors_open(plan: Plan) -> Iterator[Finding]:
     else:
         limit = f"{most}" if most else "no limit"
         yield ok("max-running", "The stack takes as many rollouts as the job opens.", limit)
-    if 0 < door < math.ceil(job.concurrency / 10):
+    if 0 < invocations < math.ceil(job.concurrency / 10):
         yield warning(
             "job-concurrency",
             "The job's function may be throttled when a step begins.",
             f"Set JobConcurrency to {math.ceil(job.concurrency / 10)} or more, or 0.",
-            f"{door}",
+            f"{invocations}",
         )
 
 
-def function_names(plan: Plan) -> Iterator[Finding]:
+def function_names(plan: StackPlan) -> Iterator[CheckResult]:
     """The job's function has a name that SageMaker's managed policies cover."""
     name = template.function_name("JobFunction", plan.stack)
     if len(name) > 64:
@@ -123,7 +123,7 @@ def function_names(plan: Plan) -> Iterator[Finding]:
         yield ok("function-name", "SageMaker's managed policies cover the job's function.", name)
 
 
-def budgets(plan: Plan) -> Iterator[Finding]:
+def budgets(plan: StackPlan) -> Iterator[CheckResult]:
     """Turns, tokens and durable operations are enough for a rollout, and not more than Lambda takes."""
     turns, most = max(plan.work.turns, plan.longest), plan.number("MaxTurns")
     if turns > most:
@@ -160,7 +160,7 @@ def budgets(plan: Plan) -> Iterator[Finding]:
         yield ok("durable-limits", "A durable execution holds a whole rollout.", measured)
 
 
-def memory(plan: Plan) -> Iterator[Finding]:
+def memory(plan: StackPlan) -> Iterator[CheckResult]:
     """Memory is billed while a rollout waits."""
     work = plan.work
     share = work.waiting / max(work.billed, 1e-9)
@@ -176,7 +176,7 @@ def memory(plan: Plan) -> Iterator[Finding]:
         yield ok("memory", "Memory suits a rollout that mostly waits.", f"{size} MB")
 
 
-def places(plan: Plan) -> Iterator[Finding]:
+def places(plan: StackPlan) -> Iterator[CheckResult]:
     """A job of the stack's region and account is trusted, at the endpoint it would be sampled at."""
     try:
         settings = plan.settings()
@@ -210,7 +210,7 @@ def places(plan: Plan) -> Iterator[Finding]:
     yield ok("endpoint", "Job, region and endpoint agree.", endpoint)
 
 
-def client_known(plan: Plan) -> Iterator[Finding]:
+def client_known(plan: StackPlan) -> Iterator[CheckResult]:
     """The installed botocore has the Job Runtime's client."""
     del plan
     version = str(getattr(importlib.import_module("botocore"), "__version__", "?"))
@@ -225,7 +225,7 @@ def client_known(plan: Plan) -> Iterator[Finding]:
         )
 
 
-def forecast(plan: Plan) -> Iterator[Finding]:
+def forecast(plan: StackPlan) -> Iterator[CheckResult]:
     """What the job will cost here."""
     lines = cost_of_rollout(plan.work)
     name, largest = max(lines.items(), key=lambda line: line[1])
@@ -242,7 +242,7 @@ def forecast(plan: Plan) -> Iterator[Finding]:
     )
 
 
-CHECKS: tuple[Callable[[Plan], Iterator[Finding]], ...] = (
-    settings_read, worker_concurrency, doors_open, function_names, budgets, memory, places,
+CHECKS: tuple[Callable[[StackPlan], Iterator[CheckResult]], ...] = (
+    settings_read, worker_concurrency, job_admitted, function_names, budgets, memory, places,
     client_known, forecast,
 )  # fmt: skip

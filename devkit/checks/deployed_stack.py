@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from devkit.checks.aws import Aws
-from devkit.checks.plan import Plan
+from devkit.checks.ask_aws import AwsReader
+from devkit.checks.stack_plan import StackPlan
 from devkit.emulator import template
 
 
 @dataclass(frozen=True)
-class Live:
+class DeployedStack:
     """A deployed stack.
 
     Args:
@@ -21,8 +21,8 @@ class Live:
         caller: ARN of who asks.
     """
 
-    aws: Aws
-    plan: Plan
+    aws: AwsReader
+    plan: StackPlan
     outputs: dict[str, str]
     job_role: str
     caller: str

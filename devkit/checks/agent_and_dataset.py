@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from devkit.checks.finding import Finding, error, ok, warning
+from devkit.checks.check_result import CheckResult, error, ok, warning
 from devkit.emulator.template import TEMPLATE
 from devkit.policies.scripts import scripts_of
 from rollout.agent import load_agent
@@ -34,7 +34,7 @@ _PROVED = 200
 
 
 @dataclass(frozen=True)
-class Lesson:
+class AgentAndDataset:
     """An agent and the rows it is to be trained on.
 
     Args:
@@ -68,26 +68,26 @@ class Lesson:
                         yield number, None
 
 
-def agent_loads(lesson: Lesson) -> Iterator[Finding]:
+def agent_loads(checked: AgentAndDataset) -> Iterator[CheckResult]:
     """The agent is there and is one."""
     try:
-        loaded = load_agent(lesson.agent)
+        loaded = load_agent(checked.agent)
     except AgentUnavailable as problem:
         yield error("agent", problem.detail, "Correct the parameter Agent or the agent's module.")
         return
     if not loaded.replay:
         yield warning(
             "agent",
-            f"{lesson.agent} is marked replay=False: a rollout that is interrupted fails.",
+            f"{checked.agent} is marked replay=False: a rollout that is interrupted fails.",
             "Make it deterministic between its episode's calls, if it can be (docs/durable.md).",
         )
         return
-    yield ok("agent", "The agent loads, and a crash replays it.", lesson.agent)
+    yield ok("agent", "The agent loads, and a crash replays it.", checked.agent)
 
 
-def requirements(lesson: Lesson) -> Iterator[Finding]:
+def requirements(checked: AgentAndDataset) -> Iterator[CheckResult]:
     """The agent's own requirements do not shadow what the layer ships."""
-    del lesson
+    del checked
     if not _OWN.exists():
         yield ok("requirements", "The agent adds no packages to the layer's.")
         return
@@ -103,15 +103,15 @@ def requirements(lesson: Lesson) -> Iterator[Finding]:
         yield ok("requirements", "The agent's packages and the layer's are apart.")
 
 
-def dataset_rows(lesson: Lesson) -> Iterator[Finding]:
+def dataset_rows(checked: AgentAndDataset) -> Iterator[CheckResult]:
     """Every row has a prompt, and fits into an event."""
-    if lesson.dataset is None:
+    if checked.dataset is None:
         yield warning("dataset", "No dataset was looked at.", "Name it with --dataset FILE.")
         return
     wrong: list[str] = []
     almost: list[str] = []
     count = packed = 0
-    for number, row in lesson.rows():
+    for number, row in checked.rows():
         count += 1
         if (fault := _fault(row)) is not None:
             wrong.append(f"line {number} {fault}")
@@ -125,12 +125,12 @@ def dataset_rows(lesson: Lesson) -> Iterator[Finding]:
         more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         yield error(
             "dataset",
-            f"{lesson.dataset.name}: {'; '.join(wrong[:_SHOWN])}{more}.",
+            f"{checked.dataset.name}: {'; '.join(wrong[:_SHOWN])}{more}.",
             "A job passes on nothing but the column prompt; pack the instance into it as JSON text.",
             f"{len(wrong)} of {count} rows",
         )
     elif count == 0:
-        yield error("dataset", f"{lesson.dataset.name} is empty.", "Write one row a problem.")
+        yield error("dataset", f"{checked.dataset.name} is empty.", "Write one row a problem.")
     else:
         yield ok("dataset", f"Every row has a prompt; {packed} pack an object.", f"{count} rows")
     if almost:
@@ -141,21 +141,21 @@ def dataset_rows(lesson: Lesson) -> Iterator[Finding]:
             "Correct it: no repeated keys, no NaN, no lone surrogates, not too deep.",
             f"{len(almost)} of {count} rows",
         )
-    if 0 < count < lesson.batch_size:
+    if 0 < count < checked.batch_size:
         yield warning(
             "dataset-size",
-            f"One step of global_batch_size={lesson.batch_size} takes more rows than there are, so "
+            f"One step of global_batch_size={checked.batch_size} takes more rows than there are, so "
             "that rows repeat within a step.",
-            f"Have {lesson.batch_size} rows or more, or lower global_batch_size.",
+            f"Have {checked.batch_size} rows or more, or lower global_batch_size.",
             f"{count} rows",
         )
 
 
-def duplicates(lesson: Lesson) -> Iterator[Finding]:
+def duplicates(checked: AgentAndDataset) -> Iterator[CheckResult]:
     """No row comes twice: a group is the rollouts whose instance is the same."""
     where = Destination("", "check", "", "us-west-2", "check")
     lines: dict[str, list[int]] = {}
-    for number, instance in lesson.instances():
+    for number, instance in checked.instances():
         metadata = RolloutMetadata(job_arn="", trajectory_id="check", endpoint="")
         try:
             rollout = Rollout.of(RolloutRequest(instance=instance, metadata=metadata), where)
@@ -177,27 +177,27 @@ def duplicates(lesson: Lesson) -> Iterator[Finding]:
         yield ok("duplicates", "Every row is a group of its own.", f"{len(lines)} groups")
 
 
-def lesson_holds(lesson: Lesson) -> Iterator[Finding]:
+def rewards_ordered(checked: AgentAndDataset) -> Iterator[CheckResult]:
     """The environment's own ``validate`` holds for every row: gold earns more than poor."""
     try:
-        load_agent(lesson.agent)
+        load_agent(checked.agent)
     except AgentUnavailable:  # said by agent_loads, with the reason
         return
     try:
-        validate = getattr(scripts_of(lesson.agent), "validate", None)
+        validate = getattr(scripts_of(checked.agent), "validate", None)
     except Exception as problem:  # noqa: BLE001 - scripts are the user's code, and may raise anything
         yield warning("validate", str(problem), "Write or mend them (docs/write-your-agent.md, 6).")
         return
     if validate is None:
         yield warning(
             "validate",
-            f"{lesson.agent} has no validate(instance): nothing proves that its reward teaches.",
+            f"{checked.agent} has no validate(instance): nothing proves that its reward teaches.",
             "Write one with check_order (docs/write-your-agent.md).",
         )
         return
     failed: list[str] = []
     kinds: Counter[str] = Counter()
-    every = lesson.instances()
+    every = checked.instances()
     instances = every[:: math.ceil(len(every) / _PROVED)] if every else []
     for number, instance in instances:
         try:
@@ -239,6 +239,6 @@ def _names(path: Path) -> set[str]:
     return {re.sub(r"[-_.]+", "-", name).lower() for name in found}
 
 
-CHECKS: tuple[Callable[[Lesson], Iterator[Finding]], ...] = (
-    agent_loads, requirements, dataset_rows, duplicates, lesson_holds,
+CHECKS: tuple[Callable[[AgentAndDataset], Iterator[CheckResult]], ...] = (
+    agent_loads, requirements, dataset_rows, duplicates, rewards_ordered,
 )  # fmt: skip

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from devkit.rehearsal.record import RolloutRecord
+from devkit.rehearsal.run_files import RolloutRecord
 
 
 @dataclass
-class Survival:
+class Reconciliation:
     """What a run under faults came to; all but the results must be nought."""
 
     rollouts: int = 0
@@ -37,9 +37,9 @@ class Survival:
             yield f"{what:<22} {len(found)}{some}"
 
 
-def survival_of(records: Iterable[RolloutRecord]) -> Survival:
+def reconcile(records: Iterable[RolloutRecord]) -> Reconciliation:
     """Reconcile what was captured of each rollout with what it says of itself."""
-    found = Survival()
+    found = Reconciliation()
     for record in records:
         found.rollouts += 1
         result = record.error["type"].rsplit(":", 1)[-1] if record.error else record.status

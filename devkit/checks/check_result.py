@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 # ``unchecked``: AWS could not be asked, or would not answer; nothing is known to be wrong.
-Level = Literal["ok", "warning", "error", "unchecked"]
+CheckLevel = Literal["ok", "warning", "error", "unchecked"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One line of the report.
 
     Args:
@@ -21,7 +21,7 @@ class Finding:
         measured: the value found, with its unit.
     """
 
-    level: Level
+    level: CheckLevel
     check: str
     what: str
     mend: str = ""
@@ -32,21 +32,21 @@ class Finding:
         return asdict(self)
 
 
-def ok(check: str, what: str, measured: str = "") -> Finding:
+def ok(check: str, what: str, measured: str = "") -> CheckResult:
     """Nothing to do."""
-    return Finding("ok", check, what, "", measured)
+    return CheckResult("ok", check, what, "", measured)
 
 
-def warning(check: str, what: str, mend: str, measured: str = "") -> Finding:
+def warning(check: str, what: str, mend: str, measured: str = "") -> CheckResult:
     """It works, but not as it should."""
-    return Finding("warning", check, what, mend, measured)
+    return CheckResult("warning", check, what, mend, measured)
 
 
-def error(check: str, what: str, mend: str, measured: str = "") -> Finding:
+def error(check: str, what: str, mend: str, measured: str = "") -> CheckResult:
     """A job would fail, or lose rollouts."""
-    return Finding("error", check, what, mend, measured)
+    return CheckResult("error", check, what, mend, measured)
 
 
-def unchecked(check: str, what: str, mend: str) -> Finding:
+def unchecked(check: str, what: str, mend: str) -> CheckResult:
     """It could not be looked at."""
-    return Finding("unchecked", check, what, mend)
+    return CheckResult("unchecked", check, what, mend)

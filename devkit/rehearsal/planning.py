@@ -12,19 +12,19 @@ from typing import Any
 
 from devkit.emulator.faults import Preset, preset_of
 from devkit.policies import named as policies
-from devkit.rehearsal.dataset import Chosen, Dataset, survey
-from devkit.rehearsal.record import Door, Manifest
+from devkit.rehearsal.dataset import ChosenRows, Dataset, survey
+from devkit.rehearsal.run_files import Manifest, Mode
 from rollout.agent import load_agent
 
 
 @dataclass(frozen=True)
-class Plan:
+class RehearsalPlan:
     """Everything that is decided before the first rollout is played."""
 
     manifest: Manifest
     run: Path
-    rows: Chosen
-    policy: policies.Chosen
+    rows: ChosenRows
+    policy: policies.ChosenPolicy
     faults: Preset
 
     @property
@@ -39,7 +39,7 @@ class Plan:
         return {name: value for name, value in params.items() if value is not None}
 
 
-def plan_of(options: argparse.Namespace) -> Plan:
+def plan_of(options: argparse.Namespace) -> RehearsalPlan:
     """Decide everything; a server is asked whether it is there.
 
     Raises:
@@ -49,8 +49,8 @@ def plan_of(options: argparse.Namespace) -> Plan:
     if options.limit and options.sample:
         raise ValueError("--limit takes the first rows and --sample draws some: give one of them")
     faults = preset_of(options.faults)
-    door = _door(options, faults)
-    if door == "url":
+    mode = _mode(options, faults)
+    if mode == "url":
         policy = _deployed_policy(options)
     else:
         policy = policies.choose(
@@ -60,7 +60,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
             model=options.model,
             seed=options.seed,
         )
-        door = options.door or ("durable" if faults.kill or not policy.scripted else "inline")
+        mode = options.mode or ("durable" if faults.kill or not policy.scripted else "inline")
     if policy.model_endpoint and options.faults:
         raise ValueError("--faults strike the simulated Job Runtime, which endpoint: does not use")
     dataset = survey(options.dataset)
@@ -68,47 +68,47 @@ def plan_of(options: argparse.Namespace) -> Plan:
     now = datetime.now(UTC)
     module = options.agent.partition(":")[0].rpartition(".")[2]
     run = options.run or Path("runs") / f"{module}-{now:%Y%m%d-%H%M%S}"
-    manifest = _manifest(options, dataset, rows, policy, door, name=_name(run, door, now), now=now)
-    return Plan(manifest, run, rows, policy, faults)
+    manifest = _manifest(options, dataset, rows, policy, mode, name=_name(run, mode, now), now=now)
+    return RehearsalPlan(manifest, run, rows, policy, faults)
 
 
-def _door(options: argparse.Namespace, faults: Preset) -> Door | None:
+def _mode(options: argparse.Namespace, faults: Preset) -> Mode | None:
     """``url`` or not yet decided; what cannot go together is refused here."""
     if not 10 <= options.rollout_timeout <= 86_400:
         raise ValueError("--rollout-timeout must be from 10 to 86400 seconds")
     if not options.url:
-        if faults.kill and options.door == "inline":
-            raise ValueError("--faults killed-worker needs the durable worker: use --door durable")
+        if faults.kill and options.mode == "inline":
+            raise ValueError("--faults killed-worker needs the durable worker: use --mode durable")
         return None
     if options.faults:
         raise ValueError("--faults are for the local stack: leave them out with --url")
     return "url"
 
 
-def _deployed_policy(options: argparse.Namespace) -> policies.Chosen:
+def _deployed_policy(options: argparse.Namespace) -> policies.ChosenPolicy:
     kind, _, name = options.policy.partition(":")
     if kind != "endpoint" or not name:
         raise ValueError(
             "--url plays on a stack without a job, so there is no policy of a job to sample from: use "
             "--policy endpoint:NAME with a SageMaker endpoint of the stack's AllowedModelEndpoints"
         )
-    return policies.Chosen(
+    return policies.ChosenPolicy(
         options.policy, policies.never_asked, model=options.model, model_endpoint=name
     )
 
 
-def _name(run: Path, door: str, now: datetime) -> str:
+def _name(run: Path, mode: str, now: datetime) -> str:
     """What trajectory ids begin with; a deployed stack remembers those of other runs for weeks."""
     name = re.sub(r"[^A-Za-z0-9._]+", "-", run.resolve().name)[:100]
-    return f"{name}-{int(now.timestamp()):x}" if door == "url" else name
+    return f"{name}-{int(now.timestamp()):x}" if mode == "url" else name
 
 
 def _manifest(
     options: argparse.Namespace,
     dataset: Dataset,
-    rows: Chosen,
-    policy: policies.Chosen,
-    door: Any,
+    rows: ChosenRows,
+    policy: policies.ChosenPolicy,
+    mode: Any,
     *,
     name: str,
     now: datetime,
@@ -121,7 +121,7 @@ def _manifest(
         rows=rows.count,
         group_size=options.group_size,
         policy=policy.name,
-        door=door,
+        mode=mode,
         temperature=options.temperature,
         top_p=options.top_p,
         max_tokens=options.max_tokens,

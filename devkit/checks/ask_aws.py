@@ -8,7 +8,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from devkit.checks.finding import Finding, unchecked
+from devkit.checks.check_result import CheckResult, unchecked
 
 _DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError")
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "RequestExpired")
@@ -23,13 +23,13 @@ class Unanswered(Exception):
         general: whether no other question would be answered either.
     """
 
-    def __init__(self, finding: Finding, *, general: bool = False) -> None:
+    def __init__(self, finding: CheckResult, *, general: bool = False) -> None:
         super().__init__(finding.what)
         self.finding = finding
         self.general = general
 
 
-class Aws:
+class AwsReader:
     """Clients of one region that answer within seconds or not at all.
 
     Args:

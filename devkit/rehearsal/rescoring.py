@@ -15,8 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from devkit.rehearsal.moves import Divergence, Moves
-from devkit.rehearsal.record import (
+from devkit.rehearsal.run_files import (
     Manifest,
     RolloutRecord,
     append_rollout,
@@ -24,6 +23,7 @@ from devkit.rehearsal.record import (
     read_rollouts,
     write_manifest,
 )
+from devkit.rehearsal.score_changes import Divergence, ScoreChanges
 from rollout.agent import Agent
 from rollout.contract import InferenceParams, RolloutMetadata, RolloutRequest
 from rollout.errors import SampleFailed
@@ -106,14 +106,14 @@ class RecordedPolicy:
         return None
 
 
-def rescore(run: Path, agent: Agent, out: Path, moves: Moves) -> Iterator[RolloutRecord]:
-    """Score a run again; yields each new record as it is written, and counts in ``moves``.
+def rescore(run: Path, agent: Agent, out: Path, changes: ScoreChanges) -> Iterator[RolloutRecord]:
+    """Score a run again; yields each new record as it is written, and counts in ``changes``.
 
     Args:
         run: the run's directory.
         agent: plays the recorded replies.
         out: directory of the new run; one that an earlier rescore of this run made is replaced.
-        moves: is filled.
+        changes: is filled.
 
     Raises:
         ValueError: ``run`` is no run, or ``out`` is something else than a rescore of it.
@@ -125,9 +125,9 @@ def rescore(run: Path, agent: Agent, out: Path, moves: Moves) -> Iterator[Rollou
     )
     settings = read_settings({**os.environ, **_DUMMIES})
     for record in read_rollouts(run):
-        new, found = _again(record, agent, manifest, settings)
-        moves.kept += new is record
-        moves.add(record, new, found)
+        new, found = _score_again(record, agent, manifest, settings)
+        changes.kept += new is record
+        changes.add(record, new, found)
         append_rollout(out, new)
         yield new
 
@@ -141,14 +141,14 @@ def _make_room(out: Path, run: Path) -> None:
         file.unlink()
 
 
-def _again(
+def _score_again(
     record: RolloutRecord, agent: Agent, manifest: Manifest, settings: Settings
 ) -> tuple[RolloutRecord, Divergence | None]:
     """One rollout scored again; the same record where its failure was not the agent's."""
     if record.error and record.error.get("boundary") in _KEPT:
         return record, None
     policy = RecordedPolicy(record)
-    result = _replay(record, policy, agent, manifest, settings)
+    result = _play_recorded(record, policy, agent, manifest, settings)
     found = policy.divergence(result.error)
     if found is not None:
         error = {
@@ -179,7 +179,7 @@ def _again(
     ), None
 
 
-def _replay(
+def _play_recorded(
     record: RolloutRecord,
     policy: RecordedPolicy,
     agent: Agent,
