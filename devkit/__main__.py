@@ -20,10 +20,11 @@ from devkit.commands import (
     report,
     rescore,
     run,
+    train,
 )
 
 # Each registers its commands; a command takes the parsed options and a console, returns the exit code.
-_COMMANDS = (run, rehearse, probe, report, rescore, export, check, console, new, drain)
+_COMMANDS = (run, rehearse, train, probe, report, rescore, export, check, console, new, drain)
 
 _ROOT = Path(__file__).resolve().parent.parent
 _FOLDERS = ("", "layers/rollout/python", "functions/rollout", "functions/console")
