@@ -4,8 +4,9 @@ import pytest
 
 from rollout.contract import RolloutMetadata, RolloutRequest
 from rollout.errors import Untrusted
+from rollout.settings import read_settings
 from rollout.trust import Destination, check, check_metadata, is_name, job_runtime_endpoint
-from tests.building import ACCOUNT, ENDPOINT, JOB_ARN, REGION, make_body, make_settings
+from tests.building import ACCOUNT, ENDPOINT, ENVIRON, JOB_ARN, REGION, make_body, make_settings
 
 
 def checked(body=None, settings=None, **metadata):
@@ -70,6 +71,75 @@ def test_a_plain_http_origin_off_loopback_is_never_trusted():
     settings = make_settings(allowed_endpoints="http://runtime.example.com:80")
     with pytest.raises(Untrusted):
         checked(endpoint="http://runtime.example.com:80", settings=settings)
+
+
+CONTAINER_HOST = "http://host.docker.internal:9010"
+IN_SAM_LOCAL = {"AWS_SAM_LOCAL": "true", "AWS_LAMBDA_LOG_STREAM_NAME": "$LATEST"}
+IN_LAMBDA = {"AWS_LAMBDA_LOG_STREAM_NAME": "2026/11/25/[7]0123456789abcdef0123456789abcdef"}
+
+
+def settings_in(environ, endpoints):
+    return read_settings({**ENVIRON, **environ, "ROLLOUT_ALLOWED_ENDPOINTS": endpoints})
+
+
+def test_a_containers_host_is_trusted_in_sam_local():
+    settings = settings_in(IN_SAM_LOCAL, CONTAINER_HOST)
+    assert checked(endpoint=CONTAINER_HOST, settings=settings).endpoint == CONTAINER_HOST
+    for bad in (
+        "http://host.docker.internal:9011",
+        "http://host.docker.internal",
+        "https://host.docker.internal:9010",
+        "http://host.docker.internal:9010/path",
+        "http://xhost.docker.internal:9010",
+        "http://host.docker.internal.example.com:9010",
+        "http://hostxdocker.internal:9010",
+    ):
+        with pytest.raises(Untrusted):
+            checked(endpoint=bad, settings=settings)
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        IN_LAMBDA,
+        {"AWS_SAM_LOCAL": "true"},
+        # Anybody who may configure the function can set this one, but not what Lambda reserves.
+        {**IN_LAMBDA, "AWS_SAM_LOCAL": "true"},
+        {**IN_SAM_LOCAL, "AWS_SAM_LOCAL": "false"},
+        {**IN_SAM_LOCAL, "AWS_SAM_LOCAL": ""},
+        {"AWS_LAMBDA_LOG_STREAM_NAME": "$LATEST"},
+        {**IN_LAMBDA, "AWS_SAM_LOCAL": "true", "LAMBDA_TASK_ROOT": "/var/task"},
+    ],
+)
+def test_a_containers_host_is_trusted_nowhere_else_though_it_is_listed(environ):
+    settings = settings_in(environ, CONTAINER_HOST)
+    with pytest.raises(Untrusted):
+        checked(endpoint=CONTAINER_HOST, settings=settings)
+    assert checked(settings=settings).endpoint == ENDPOINT  # a stray parameter stops no job
+
+
+def test_only_listing_it_makes_a_containers_host_trusted():
+    with pytest.raises(Untrusted):
+        checked(endpoint=CONTAINER_HOST, settings=settings_in(IN_SAM_LOCAL, ""))
+
+
+@pytest.mark.parametrize(
+    ("environ", "served"),
+    [({}, "http://127.0.0.1:9000"), (IN_SAM_LOCAL, CONTAINER_HOST)],
+)
+def test_a_local_stack_refuses_the_real_host_and_names_the_one_it_serves(environ, served):
+    settings = settings_in(environ, served)
+    for other in (ENDPOINT, "http://127.0.0.1:9001"):
+        with pytest.raises(Untrusted) as caught:
+            checked(endpoint=other, settings=settings)
+        assert served in caught.value.detail
+    assert checked(endpoint=served, settings=settings).endpoint == served
+
+
+def test_in_lambda_a_loopback_entry_does_not_take_the_real_host_away():
+    settings = settings_in(IN_LAMBDA, "http://127.0.0.1:9000")
+    assert checked(settings=settings).endpoint == ENDPOINT
 
 
 @pytest.mark.parametrize(

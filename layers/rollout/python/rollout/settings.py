@@ -20,6 +20,7 @@ T = TypeVar("T")
 RewardShape = Literal["single", "last-turn", "every-turn"]
 RecordContent = Literal["full", "numbers"]
 PolicyBoundary = Literal["agent", "policy", "tool", "deadline", "platform"]
+Place = Literal["lambda", "sam-local", "process"]
 
 POLICY_BOUNDARIES: tuple[PolicyBoundary, ...] = ("agent", "policy", "tool", "deadline", "platform")
 # The hard caps; a setting above its cap is refused at start rather than silently lowered.
@@ -65,6 +66,7 @@ class Settings:
     allowed_model_endpoints: frozenset[str]
     stage: str
     region: str
+    place: Place
     inline_budget: float
     report_margin: float
     sample_timeout: float
@@ -199,6 +201,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         allowed_model_endpoints=read.words("ROLLOUT_ALLOWED_MODEL_ENDPOINTS"),
         stage=read.text("ROLLOUT_STAGE", ""),
         region=region,
+        place=_place(environ),
         inline_budget=inline_budget,
         report_margin=report_margin,
         sample_timeout=read.number("ROLLOUT_SAMPLE_TIMEOUT", 300.0, float, 1, 900),
@@ -226,6 +229,19 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         job_metrics=_job_metrics(read),
         otel=read.choice("ROLLOUT_OTEL", ("false", "true")) == "true",
     )
+
+
+def _place(environ: Mapping[str, str]) -> Place:
+    """Where this runs: AWS Lambda, a container of ``sam local``, or a process of one's own machine.
+
+    ``AWS_SAM_LOCAL`` alone would not do: in Lambda it can be set like any other variable. The name of
+    the log stream cannot, Lambda reserves it (Lambda developer guide, "Reserved environment variables"),
+    and it is a date, a version and an id there; SAM CLI says ``$LATEST``.
+    """
+    stream = environ.get("AWS_LAMBDA_LOG_STREAM_NAME", "")
+    if environ.get("AWS_SAM_LOCAL") == "true" and stream == "$LATEST":
+        return "sam-local"
+    return "lambda" if stream or "LAMBDA_TASK_ROOT" in environ else "process"
 
 
 def _job_metrics(read: _Reader) -> tuple[str, ...]:

@@ -24,6 +24,8 @@ _JOB_ARN = re.compile(
 _TRAJECTORY_ID = re.compile(r"[A-Za-z0-9._:/-]{1,256}")
 _MODEL_ENDPOINT = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 _LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\]):[0-9]{1,5}")
+# The machine that a container of sam local runs on, where the emulated Job Runtime listens.
+_CONTAINER_HOST = re.compile(r"http://host\.docker\.internal:[0-9]{1,5}")
 _DNS_SUFFIX = {"aws": "api.aws", "aws-cn": "api.amazonwebservices.com.cn", "aws-us-gov": "api.aws"}
 
 
@@ -133,17 +135,39 @@ def _check_job(metadata: RolloutMetadata, settings: Settings) -> tuple[str, str]
 
 def _check_endpoint(url: str, region: str, partition: str, settings: Settings) -> str:
     """Return the endpoint if it is exactly one we may send credentials to."""
-    known = {job_runtime_endpoint(region, partition=partition)}
+    local = _local_endpoints(settings)
+    known = {*local, *(f"https://{entry}" for entry in settings.allowed_endpoints - local)}
+    if settings.place == "lambda" or not local:
+        known.add(job_runtime_endpoint(region, partition=partition))
     if settings.stage:
         known.add(job_runtime_endpoint(region, stage=settings.stage, partition=partition))
-    for entry in settings.allowed_endpoints:
-        known.add(entry if _LOOPBACK.fullmatch(entry) else f"https://{entry}")
     # One trailing slash is what URL builders add; anything else must match to the letter. Comparing
     # whole strings leaves no parser to disagree with the HTTP client's.
     candidate = url.removesuffix("/")
     if candidate in known:
         return candidate
+    if settings.place != "lambda" and local:
+        # The real host would only be waited for: its credentials and jobs are not here.
+        raise Untrusted(
+            f"This stack runs on one machine and serves the Job Runtime {', '.join(sorted(local))}; "
+            "send that as metadata.endpoint.",
+            field="metadata.endpoint",
+        )
     raise Untrusted(_why_not(url, region), field="metadata.endpoint")
+
+
+def _local_endpoints(settings: Settings) -> frozenset[str]:
+    """The allowed endpoints without TLS: on loopback, or beside a container of ``sam local``.
+
+    ``host.docker.internal`` is this machine only inside such a container. In Lambda it would be
+    whatever a network's DNS makes of it, so it is never trusted there, whoever lists it.
+    """
+    return frozenset(
+        entry
+        for entry in settings.allowed_endpoints
+        if _LOOPBACK.fullmatch(entry)
+        or (settings.place == "sam-local" and _CONTAINER_HOST.fullmatch(entry))
+    )
 
 
 def _why_not(url: str, region: str) -> str:
