@@ -153,7 +153,7 @@ def other_events() -> dict[str, dict[str, Any]]:
         "endTimestamp": "2026-01-01T12:05:00.000Z",
     }
     closed |= {"id": "d019b03c-a8a3-9d58-85de-241e96206538", "time": "2026-01-01T12:05:00Z"}
-    scheduled = {
+    scheduled: dict[str, Any] = {
         "version": "0",
         "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
         "detail-type": "Scheduled Event",

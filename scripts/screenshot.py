@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ _FLAGS = [
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium() -> Generator[Browser]:
     """The machine's Chromium, headless."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM.resolve(), args=_FLAGS)
@@ -53,7 +53,7 @@ def learning_policy(asked: SampleRequest) -> dict[str, Any]:
 
 
 @contextmanager
-def played(groups: int, seconds: float = 0.0) -> Iterator[EmulatedStack]:
+def played(groups: int, seconds: float = 0.0) -> Generator[EmulatedStack]:
     """A stack that has played sample problems, some of which failed.
 
     Args:

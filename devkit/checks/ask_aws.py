@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
+from devkit.aws_session import client
 from devkit.checks.check_result import CheckResult, unchecked
 
 _DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError")
@@ -55,7 +55,7 @@ class AwsReader:
         try:
             if service not in self._clients:
                 where = {"region_name": self.region, "config": self._config}
-                self._clients[service] = cast("Any", boto3).client(service, **where)
+                self._clients[service] = client(service, **where)
             return getattr(self._clients[service], operation)(**parameters)
         except ClientError as refused:
             return self._refused(check, service, operation, refused)

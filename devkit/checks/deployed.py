@@ -10,6 +10,7 @@ import math
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 from devkit.checks import roles
@@ -118,7 +119,7 @@ def concurrency(live: DeployedStack) -> Iterator[CheckResult]:
         ("WorkerConcurrency", live.worker),
         ("JobConcurrency", template.function_name("JobFunction", plan.stack)),
     ):
-        answer = live.aws.ask(
+        answer: dict[str, Any] = live.aws.ask(
             "reserved", "lambda", "get_function_concurrency", FunctionName=name
         ) or {}  # fmt: skip
         reserved = int(answer.get("ReservedConcurrentExecutions", 0))

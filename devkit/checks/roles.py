@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 from devkit.checks.check_result import CheckResult, error, ok, unchecked, warning
@@ -45,8 +45,10 @@ def trusted(document: dict[str, Any], name: str) -> Iterator[CheckResult]:
         if statement.get("Effect") != "Allow":
             continue
         # "*" and accounts are no services: SageMaker does not come as one of them.
-        principal = statement.get("Principal")
-        services = _list(principal.get("Service")) if isinstance(principal, dict) else []
+        principal: Any = statement.get("Principal")
+        services = (
+            _list(cast("Any", principal).get("Service")) if isinstance(principal, dict) else []
+        )
         if JOB_SERVICE not in services:
             others.update(services)
             continue
@@ -113,9 +115,9 @@ def may(
         PolicySourceArn=source, ActionNames=list(actions), ResourceArns=[resource],
         ContextEntries=context,
     )  # fmt: skip
-    results = answer["EvaluationResults"] if answer else []
+    results: list[dict[str, Any]] = answer["EvaluationResults"] if answer else []
     denied = [r for r in results if r["EvalDecision"] != "allowed"]
-    missing = sorted({key for r in denied for key in r.get("MissingContextValues", ())})
+    missing = sorted({str(key) for r in denied for key in r.get("MissingContextValues", ())})
     name = source.rsplit("/", 1)[-1]
     if not denied:
         yield ok(check, f"{name} may {', '.join(actions)}.", resource)

@@ -9,8 +9,7 @@ import importlib
 import math
 from collections.abc import Callable, Iterator
 
-import botocore.session
-
+from devkit.aws_session import botocore_session
 from devkit.checks.check_result import CheckResult, error, ok, warning
 from devkit.checks.cost import cost_of_job, cost_of_rollout, cost_of_thousand
 from devkit.checks.prices import QUOTAS, READ_ON, REGION
@@ -214,7 +213,7 @@ def client_known(plan: StackPlan) -> Iterator[CheckResult]:
     """The installed botocore has the Job Runtime's client."""
     del plan
     version = str(getattr(importlib.import_module("botocore"), "__version__", "?"))
-    if "sagemakerjobruntime" in botocore.session.get_session().get_available_services():
+    if "sagemakerjobruntime" in botocore_session().get_available_services():
         yield ok("botocore", "botocore knows sagemakerjobruntime.", version)
     else:
         yield error(

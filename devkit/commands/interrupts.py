@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -14,7 +14,7 @@ DRAIN_SECONDS = 60.0
 
 
 @contextmanager
-def stopping(console: Console) -> Iterator[threading.Event]:
+def stopping(console: Console) -> Generator[threading.Event]:
     """An event that Ctrl-C sets; a second Ctrl-C ends at once."""
     stop = threading.Event()
 
@@ -36,6 +36,10 @@ def stopping(console: Console) -> Iterator[threading.Event]:
 def wait_for_signal() -> None:
     """Wait until the process is told to stop."""
     stop = threading.Event()
+
+    def end(*_: object) -> None:
+        stop.set()
+
     for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stop.set())
+        signal.signal(name, end)
     stop.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ def validate(instance: dict[str, Any]) -> list[float]:
 '''
 _TEST = """from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from devkit.rehearsal.play import read_rows
@@ -79,7 +81,11 @@ def register(commands: Any) -> None:
     """Add ``new`` to the command line."""
     new = commands.add_parser("new", help="write an environment: agent, scripts, dataset and test")
     new.add_argument("name", help="of the agent: a-z, 0-9 and _")
-    new.set_defaults(command=lambda options, console: new_agent(options.name, console))
+    new.set_defaults(command=_new)
+
+
+def _new(options: argparse.Namespace, console: Console) -> int:
+    return new_agent(options.name, console)
 
 
 def new_agent(name: str, console: Console, root: Path = ROOT) -> int:

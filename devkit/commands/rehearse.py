@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -145,7 +145,9 @@ def finish(plan: RehearsalPlan, console: Console) -> int:
 
 
 @contextmanager
-def _target(plan: RehearsalPlan, options: argparse.Namespace, console: Console) -> Iterator[Target]:
+def _target(
+    plan: RehearsalPlan, options: argparse.Namespace, console: Console
+) -> Generator[Target]:
     with ExitStack() as opened:
         if plan.manifest.mode == "url":
             made = deployed_target(

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import boto3
-
+from devkit.aws_session import client, new_session
 from rollout.settings import Settings, read_settings
 
 
 def outputs_of(stack: str) -> dict[str, str]:
     """The outputs of a deployed stack; none if there is no such stack."""
-    client: Any = boto3.client("cloudformation")
+    cloudformation = client("cloudformation")
     try:
-        found = client.describe_stacks(StackName=stack)["Stacks"][0]
-    except client.exceptions.ClientError as error:
+        found = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+    except cloudformation.exceptions.ClientError as error:
         if "does not exist" in str(error):
             return {}
         raise
@@ -24,5 +21,5 @@ def outputs_of(stack: str) -> dict[str, str]:
 def settings_of(outputs: dict[str, str]) -> Settings:
     """The settings that reading a deployed stack's table and bucket needs."""
     names = {"ROLLOUT_TABLE": outputs["Table"], "ROLLOUT_BUCKET": outputs["Bucket"]}
-    region = boto3.Session().region_name or ""
+    region = new_session().region_name or ""
     return read_settings({**names, "ROLLOUT_ACCOUNT_ID": "-", "AWS_REGION": region})

@@ -50,6 +50,10 @@ def _end_with(parent: int) -> None:
     os._exit(0)
 
 
+def _end(*_: object) -> None:
+    sys.exit(0)
+
+
 def main() -> int:
     """Run until terminated."""
     parser = argparse.ArgumentParser(
@@ -69,7 +73,7 @@ def main() -> int:
     RequestHandler.disable_nagle_algorithm = True
     Executor.RETRY_BACKOFF_SECONDS = options.backoff
     Executor.MAX_CONSECUTIVE_FAILED_ATTEMPTS = options.attempts
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, _end)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     config = WebRunnerConfig(
         web_service=WebServiceConfig("127.0.0.1", options.port, logging.CRITICAL),

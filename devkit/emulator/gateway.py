@@ -17,7 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -168,14 +168,17 @@ def environment_of(source: Path, function: str = "handler") -> Callable[[], Hand
 
 
 def _response(answer: Any) -> Response:
-    if not isinstance(answer, dict) or not isinstance(answer.get("statusCode"), int):
+    proxied = cast("dict[str, Any]", answer) if isinstance(answer, dict) else {}
+    if not isinstance(proxied.get("statusCode"), int):
         return JSONResponse({"message": "Internal server error"}, 502)
-    body = answer.get("body") or ""
-    content = base64.b64decode(body) if answer.get("isBase64Encoded") else body.encode()
-    response = Response(content, answer["statusCode"])
-    for name, value in (answer.get("headers") or {}).items():
+    body: str = proxied.get("body") or ""
+    content = base64.b64decode(body) if proxied.get("isBase64Encoded") else body.encode()
+    response = Response(content, proxied["statusCode"])
+    single: dict[str, str] = proxied.get("headers") or {}
+    for name, value in single.items():
         response.headers[name] = value
-    for name, values in (answer.get("multiValueHeaders") or {}).items():
+    repeated: dict[str, list[str]] = proxied.get("multiValueHeaders") or {}
+    for name, values in repeated.items():
         for value in values:
             response.headers.append(name, value)
     return response

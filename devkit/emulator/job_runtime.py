@@ -225,6 +225,7 @@ class JobRuntimeSimulator:
 
     async def _answer(self, request: Request) -> Response:
         operation = operations()[request.method, request.url.path]
+        name = str(operation.name)
         try:
             if not _CREDENTIAL.fullmatch(request.headers.get("authorization", "")):
                 raise ServiceError(
@@ -234,14 +235,14 @@ class JobRuntimeSimulator:
             trajectory = self._trajectories.get((values["JobArn"], values["TrajectoryId"]))
             if trajectory is None:
                 raise ServiceError("ResourceNotFoundException", "There is no such trajectory.")
-            trajectory.calls[operation.name] += 1
-            nth = trajectory.calls[operation.name]
-            struck = self.faults.strike(operation.name, nth, trajectory.trajectory_id)
+            trajectory.calls[name] += 1
+            nth = trajectory.calls[name]
+            struck = self.faults.strike(name, nth, trajectory.trajectory_id)
             await _before(struck)
-            if operation.name.startswith("Sample"):
-                response = await self._sample(trajectory, values, request, operation.name)
+            if name.startswith("Sample"):
+                response = await self._sample(trajectory, values, request, name)
             else:
-                response = self._report(trajectory, operation.name, values)
+                response = self._report(trajectory, name, values)
             if any(fault.kind == "drop-after" for fault in struck):
                 raise _Dropped
             return response

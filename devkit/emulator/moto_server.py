@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any, Self, cast
 
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
@@ -64,12 +64,12 @@ def let_go(region: str, table: str, job_arn: str, trajectory_id: str, bucket: st
     Requests and checkpoints too large for the row stay in the bucket until the process ends.
     """
     key = DynamoType({"S": f"rollout#{job_arn}#{trajectory_id}"})
-    items = dynamodb_backends[DEFAULT_ACCOUNT_ID][region].tables[table].items
-    rows = items.pop(key, {})
+    items: Any = cast("Any", dynamodb_backends)[DEFAULT_ACCOUNT_ID][region].tables[table].items
+    rows: dict[Any, Any] = items.pop(key, {})
     for totals in ("groups", "tally"):
         items.pop(DynamoType({"S": f"{totals}#{job_arn}"}), None)
-    row = rows.get(DynamoType({"S": "rollout"})) if isinstance(rows, dict) else None
-    Item.instances_tracked.clear()
+    row: Any = rows.get(DynamoType({"S": "rollout"}))
+    cast("Any", Item).instances_tracked.clear()
     if row is None or "content" not in row.attrs:
         return
     objects = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[bucket].keys
@@ -78,4 +78,4 @@ def let_go(region: str, table: str, job_arn: str, trajectory_id: str, bucket: st
         kept = objects[name]
         objects.pop(name)
         kept.dispose()
-        FakeKey.instances_tracked.remove(kept)
+        cast("Any", FakeKey).instances_tracked.remove(kept)

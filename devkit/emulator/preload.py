@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import boto3
+import importlib
 
-import devkit.emulator.process_killer  # noqa: F401
+from devkit.aws_session import client
+
+importlib.import_module("devkit.emulator.process_killer")
 
 # Loads the service models into the session's cache.
 for _service in ("lambda", "dynamodb", "s3", "sagemakerjobruntime"):
     _keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}  # nosec B105 - nothing is asked
-    boto3.client(_service, "us-west-2", **_keys)
+    client(_service, region_name="us-west-2", **_keys)

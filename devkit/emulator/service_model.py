@@ -9,10 +9,9 @@ import json
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
-import botocore.session
-from botocore.model import OperationModel, ServiceModel, Shape
+from devkit.aws_session import botocore_session
 
 
 @dataclass(frozen=True)
@@ -25,23 +24,23 @@ class ServiceError(Exception):
 
 
 @lru_cache(maxsize=1)
-def service_model() -> ServiceModel:
-    """The installed ``sagemakerjobruntime`` model."""
-    return botocore.session.get_session().get_service_model("sagemakerjobruntime")
+def service_model() -> Any:
+    """The installed ``sagemakerjobruntime`` model, botocore's ``ServiceModel``."""
+    return botocore_session().get_service_model("sagemakerjobruntime")
 
 
 @lru_cache(maxsize=1)
-def operations() -> dict[tuple[str, str], OperationModel]:
+def operations() -> dict[tuple[str, str], Any]:
     """Operations by HTTP method and path."""
     model = service_model()
-    found: dict[tuple[str, str], OperationModel] = {}
+    found: dict[tuple[str, str], Any] = {}
     for name in model.operation_names:
         operation = model.operation_model(name)
         found[operation.http["method"], operation.http["requestUri"]] = operation
     return found
 
 
-def read_input(operation: OperationModel, headers: Any, body: bytes) -> dict[str, Any]:
+def read_input(operation: Any, headers: Any, body: bytes) -> dict[str, Any]:
     """Read and validate a request as the service would.
 
     Raises:
@@ -52,11 +51,12 @@ def read_input(operation: OperationModel, headers: Any, body: bytes) -> dict[str
     document: dict[str, Any] = {}
     if payload is None and body:
         try:
-            document = json.loads(body)
+            parsed: Any = json.loads(body)
         except ValueError:
             raise ServiceError("ValidationException", "The body is not JSON.") from None
-        if not isinstance(document, dict):
+        if not isinstance(parsed, dict):
             raise ServiceError("ValidationException", "The body is not a JSON object.")
+        document = cast("dict[str, Any]", parsed)
     values: dict[str, Any] = {}
     for name, member in shape.members.items():
         if name == payload:
@@ -70,13 +70,13 @@ def read_input(operation: OperationModel, headers: Any, body: bytes) -> dict[str
     return values
 
 
-def _check(name: str, value: Any, shape: Shape, *, required: bool) -> None:
+def _check(name: str, value: Any, shape: Any, *, required: bool) -> None:
     if value is None or value == b"":
         if required:
             raise ServiceError("ValidationException", f"{name} is required.")
         return
     if shape.type_name == "list":
-        if not isinstance(value, list) or not all(_is_number(item) for item in value):
+        if not isinstance(value, list) or not all(map(_is_number, cast("list[Any]", value))):
             raise ServiceError("ValidationException", f"{name} must be a list of numbers.")
     elif shape.type_name == "string":
         if not isinstance(value, str):

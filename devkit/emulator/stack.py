@@ -11,9 +11,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
-import boto3
 from moto.moto_api import recorder
 
+from devkit.aws_session import default_session, renew_default_session
 from devkit.emulator.faults import FaultScript
 from devkit.emulator.gateway import HANDLERS, Gateway, Handler, environment_of
 from devkit.emulator.job_runtime import JobRuntimeSimulator, PolicyFunction
@@ -51,7 +51,8 @@ class SavedState:
 
     def restore(self, aws_url: str) -> bool:
         """Replay what an earlier process asked of moto, then record; False if there was none."""
-        recorder._location = str(self._recording)  # noqa: SLF001 - read from the environment at import
+        moto: Any = recorder
+        moto._location = str(self._recording)  # noqa: SLF001 - read from the environment at import
         recorded = self._recording.exists()
         if recorded:
             recorder.replay_recording(target_host=aws_url)
@@ -97,8 +98,9 @@ class EmulatedStack:
         self._state = SavedState(state) if state else None
         if self._state:
             durable = self._state.durable
-            kept = {"port": self._state.port, "journal": self._state.journal}
-            self.simulator = JobRuntimeSimulator(policy, faults, **kept)
+            self.simulator = JobRuntimeSimulator(
+                policy, faults, port=self._state.port, journal=self._state.journal
+            )
             self._state.remember(self.simulator.server.port)
         else:
             self.simulator = JobRuntimeSimulator(policy, faults)
@@ -261,10 +263,10 @@ def _handler(name: str) -> Handler:
 
 def _as_who(key: str) -> None:
     """Drop boto3's session if it has the credentials of a stack before; a session is slow to warm."""
-    session: Any = boto3.DEFAULT_SESSION
+    session = default_session()
     credentials = session and session.get_credentials()
     if session is not None and (credentials is None or credentials.access_key != key):
-        boto3.setup_default_session()
+        renew_default_session()
 
 
 def _forget() -> None:
@@ -274,7 +276,8 @@ def _forget() -> None:
     from rollout import settings
     from rollout.aws import clients
 
-    LambdaClient._cached_boto_client = None  # noqa: SLF001 - pyright: ignore[reportPrivateUsage]
+    durable: Any = LambdaClient
+    durable._cached_boto_client = None  # noqa: SLF001 - the SDK has no way to let go of it
 
     settings.settings.cache_clear()
     clients.forget()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -27,7 +27,7 @@ def _tag(loader: Any, suffix: str, node: Any) -> dict[str, Any]:
     return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
 
 
-_Loader.add_multi_constructor("!", _tag)
+cast("Any", _Loader).add_multi_constructor("!", _tag)
 
 
 @lru_cache(maxsize=1)
@@ -105,7 +105,7 @@ def _resolve(value: Any, scope: Mapping[str, str], template: Mapping[str, Any]) 
     """The intrinsic functions that the template's variables use."""
     if not isinstance(value, dict):
         return value
-    ((function, argument),) = value.items()
+    ((function, argument),) = cast("dict[str, Any]", value).items()
     if function == "Ref":
         return scope[argument]
     if function == "Fn::Sub":

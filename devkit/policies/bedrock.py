@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from typing import Any
+from typing import Any, cast
 
+from devkit.aws_session import new_session
 from devkit.emulator.job_runtime import SampleRequest
 from devkit.emulator.service_model import ServiceError
 from devkit.policies.openai_server import error_shape
@@ -49,8 +50,9 @@ class Converse:
         try:
             answer = self._client.converse(modelId=self._model, **request_of(asked.body))
         except ClientError as error:
-            status = int(error.response["ResponseMetadata"]["HTTPStatusCode"])
-            self.complaints[f"{status}: {error.response['Error'].get('Message', '')[:200]}"] += 1
+            response: Any = error.response
+            status = int(response["ResponseMetadata"]["HTTPStatusCode"])
+            self.complaints[f"{status}: {response['Error'].get('Message', '')[:200]}"] += 1
             retry_after = 1 if status == 429 else None
             raise ServiceError(error_shape(status), "Bedrock refused.", retry_after) from None
         except BotoCoreError as error:
@@ -67,11 +69,10 @@ def connect(model: str) -> Converse:
     Raises:
         ValueError: there are no credentials or no region, or the model does not answer.
     """
-    import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
-    session: Any = boto3.Session()
+    session = new_session()
     if session.get_credentials() is None:
         raise ValueError("there are no AWS credentials for Bedrock; sign in, or set AWS_PROFILE")
     if not session.region_name:
@@ -87,7 +88,8 @@ def connect(model: str) -> Converse:
             inferenceConfig={"maxTokens": 8},
         )
     except ClientError as error:
-        said = error.response["Error"].get("Message", "")
+        response: Any = error.response
+        said = response["Error"].get("Message", "")
         raise ValueError(f"Bedrock refuses model {model!r}: {said}; correct --policy") from None
     except BotoCoreError as error:
         raise ValueError(f"Bedrock does not answer: {error}") from None
@@ -162,8 +164,9 @@ def _blocks(message: Message) -> tuple[str, list[Message]]:
         }
         return "user", [{"toolResult": result}]
     blocks = _texts(message)
-    for call in message.get("tool_calls") or []:
-        function = call.get("function", {})
+    calls: list[Message] = message.get("tool_calls") or []
+    for call in calls:
+        function: Message = call.get("function", {})
         blocks.append(
             {
                 "toolUse": {
@@ -182,16 +185,17 @@ def _texts(message: Message) -> list[Message]:
     content = message.get("content")
     if isinstance(content, str):
         return [{"text": content}] if content.strip() else []
-    return [{"text": part["text"]} for part in content or [] if part.get("text", "").strip()]
+    parts: list[Message] = content or []
+    return [{"text": part["text"]} for part in parts if part.get("text", "").strip()]
 
 
 def _arguments(text: Any) -> Any:
     """Tool arguments as the JSON document Converse wants; what the model garbled stays as text."""
     try:
-        value = json.loads(text or "{}")
+        value: Any = json.loads(text or "{}")
     except ValueError:
         return {"text": text}
-    return value if isinstance(value, dict) else {"value": value}
+    return cast("Message", value) if isinstance(value, dict) else {"value": value}
 
 
 def _inference(body: dict[str, Any]) -> dict[str, Any]:
@@ -206,13 +210,13 @@ def _inference(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tools(body: dict[str, Any]) -> dict[str, Any]:
-    tools = body.get("tools") or []
+    tools: list[Message] = body.get("tools") or []
     choice = body.get("tool_choice", "auto")
     if not tools or choice == "none":
         return {}
     specs: list[Message] = []
     for tool in tools:
-        function = tool["function"]
+        function: Message = tool["function"]
         spec: Message = {
             "name": function["name"],
             "inputSchema": {"json": function.get("parameters") or {"type": "object"}},

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from devkit.aws_session import new_session
 from devkit.emulator.job_runtime import PolicyFunction, SampleRequest
 from devkit.policies import bedrock, openai_server
 from devkit.policies.probes import PROBES, probe
@@ -135,9 +136,7 @@ def _own_credentials() -> dict[str, str]:
     Raises:
         ValueError: there are none.
     """
-    import boto3
-
-    session: Any = boto3.Session()
+    session = new_session()
     found = session.get_credentials()
     if found is None:
         raise ValueError("there are no AWS credentials; sign in, or set AWS_PROFILE")

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -141,9 +141,11 @@ def _preflight(
 
 def _only_model(http: httpx.Client, base: str) -> tuple[str, str]:
     """The one model a server has, and the base URL that told."""
+    status = 0
     for candidate in (base, f"{base}/v1"):
         answer = http.get(f"{candidate}/models")
-        if answer.status_code != 200:
+        status = answer.status_code
+        if status != 200:
             continue
         try:
             names = [str(item["id"]) for item in answer.json()["data"]]
@@ -153,9 +155,7 @@ def _only_model(http: httpx.Client, base: str) -> tuple[str, str]:
             return candidate, names[0]
         shown = ", ".join(names[:20]) or "none"
         raise ValueError(f"name the model with --model; {candidate} has: {shown}")
-    raise ValueError(
-        f"name the model with --model; {base}/models does not list any ({answer.status_code})"
-    )
+    raise ValueError(f"name the model with --model; {base}/models does not list any ({status})")
 
 
 def _key(url: str) -> str:
@@ -184,8 +184,11 @@ def _no_route(answer: httpx.Response) -> bool:
 def _said(answer: httpx.Response) -> str:
     """What a server says of an error, from the shapes that servers use."""
     try:
-        document = answer.json()
+        document: Any = answer.json()
     except ValueError:
         return answer.text
-    error = document.get("error", document) if isinstance(document, dict) else document
-    return str(error.get("message", error)) if isinstance(error, dict) else str(error)
+    error = document
+    for name in ("error", "message"):
+        if isinstance(error, dict):
+            error = cast("dict[str, Any]", error).get(name, error)
+    return str(error)

@@ -71,12 +71,12 @@ def _malformed(asked: SampleRequest) -> Message:
 
 
 def _endless(asked: SampleRequest) -> Message:
-    name, schema = next(iter(_tools(asked).items()), ("continue", {}))
+    name, schema = _first_tool(asked, "continue")
     return _call(asked, name, json.dumps(example(schema)))
 
 
 def _in_text(asked: SampleRequest) -> Message:
-    name, schema = next(iter(_tools(asked).items()), ("submit", {}))
+    name, schema = _first_tool(asked, "submit")
     call = json.dumps({"name": name, "arguments": example(schema)})
     return {"content": f"<tool_call>\n{call}\n</tool_call>"}
 
@@ -122,7 +122,14 @@ def example(schema: dict[str, Any], depth: int = 0) -> Any:
         properties = schema.get("properties", {})
         needed = schema.get("required", properties)
         return {name: example(properties.get(name, {}), depth + 1) for name in needed}
-    plain = {"integer": 1, "number": 1.0, "boolean": True, "array": [], "null": None, "object": {}}
+    plain: dict[str, Any] = {
+        "integer": 1,
+        "number": 1.0,
+        "boolean": True,
+        "array": [],
+        "null": None,
+        "object": {},
+    }
     return plain.get(kind, "1")
 
 
@@ -134,11 +141,18 @@ def _call(asked: SampleRequest, name: str, arguments: str) -> Message:
 
 def _tools(asked: SampleRequest) -> dict[str, dict[str, Any]]:
     """Name and parameters of the tools that are offered."""
+    tools: list[dict[str, Any]] = asked.body.get("tools") or []
     return {
         tool["function"]["name"]: tool["function"].get("parameters") or {}
-        for tool in asked.body.get("tools") or []
+        for tool in tools
         if "function" in tool
     }
+
+
+def _first_tool(asked: SampleRequest, name: str) -> tuple[str, dict[str, Any]]:
+    """Name and parameters of the first tool that is offered; of one called ``name`` where none is."""
+    none: dict[str, Any] = {}
+    return next(iter(_tools(asked).items()), (name, none))
 
 
 def _text(message: Message) -> str:

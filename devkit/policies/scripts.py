@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
+from typing import cast
 
 from rollout.testing import Script
 
@@ -49,4 +50,4 @@ def script_of(agent: str, name: str) -> Script:
             f"{module.__name__} has no function {name!r}: write {name}(instance, messages), which "
             "returns the next assistant message (docs/write-your-agent.md, 6), or choose another policy"
         )
-    return found
+    return cast("Script", found)

@@ -7,7 +7,7 @@ import importlib
 import inspect
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ _LONGEST = 300
 
 
 @contextmanager
-def witnessed(agent: str, raised: Counter[str]) -> Iterator[None]:
+def witnessed(agent: str, raised: Counter[str]) -> Generator[None]:
     """Count what an agent raises in this process, by message and place, while the block lasts.
 
     Args:

@@ -69,7 +69,7 @@ def _answer(completion: dict[str, Any]) -> dict[str, Any]:
         message = {"role": "assistant", **choice["message"]}
     except (KeyError, IndexError, TypeError):
         return {"message": {"role": "assistant", "content": None}}
-    usage = completion.get("usage") or {}
+    usage: dict[str, Any] = completion.get("usage") or {}
     return {
         "message": message,
         "finish_reason": str(choice.get("finish_reason") or ""),

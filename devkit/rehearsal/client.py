@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -81,15 +82,15 @@ class RolloutClient:
             Unreachable: the endpoint does not answer, however often it is asked.
         """
         until = time.monotonic() + self._wait_seconds
-        for left in range(self._attempts - 1, -1, -1):
+        for attempt in itertools.count(1):
             status, document, headers = self._ask(body)
             if status == _ACCEPTED:
                 return self._wait(self._located(headers["location"]), until)
             again = status in _BUSY or document.get("type") == _ALREADY_RUNNING
-            if not again or left == 0 or time.monotonic() > until:
-                break
+            if not again or attempt == self._attempts or time.monotonic() > until:
+                return status, document
             self._pause(_retry_after(headers))
-        return status, document
+        raise AssertionError("counting does not end")
 
     def _ask(self, body: dict[str, Any]) -> tuple[int, dict[str, Any], httpx.Headers]:
         answer = self._request("POST", f"{self._url}/rollout", body)
@@ -142,7 +143,7 @@ def error_of(status: int, document: dict[str, Any]) -> dict[str, str]:
     )
     try:
         slug = kind.removeprefix(_PROBLEM)
-        problem = {"slug": slug, "detail": detail, "retry_after": None, "facts": {}}
+        problem: dict[str, Any] = {"slug": slug, "detail": detail, "retry_after": None, "facts": {}}
         if slug == "sample-failed":
             problem["facts"] = {"captured": "unknown"}
         boundary: str = rebuild(problem).boundary
@@ -154,10 +155,12 @@ def error_of(status: int, document: dict[str, Any]) -> dict[str, str]:
 
 def _document(answer: httpx.Response) -> dict[str, Any]:
     try:
-        document = answer.json()
+        document: Any = answer.json()
     except ValueError:
         document = None
-    return document if isinstance(document, dict) else {"detail": answer.text[:300]}
+    if isinstance(document, dict):
+        return cast("dict[str, Any]", document)
+    return {"detail": answer.text[:300]}
 
 
 def _retry_after(headers: httpx.Headers) -> float:

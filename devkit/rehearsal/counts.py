@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import fmean, pstdev
-from typing import Any
+from typing import Any, cast
 
 from devkit.rehearsal.run_files import RolloutRecord
 from rollout.reply import Reply
@@ -180,9 +180,9 @@ def calls_in_text(record: RolloutRecord) -> int:
 
 def _offered(params: dict[str, Any]) -> set[str]:
     tools = params.get("tools")
-    functions = [
-        tool["function"]
-        for tool in (tools if isinstance(tools, list) else [])
-        if isinstance(tool, dict) and isinstance(tool.get("function"), dict)
-    ]
-    return {str(function.get("name")) for function in functions}
+    names: set[str] = set()
+    for tool in cast("list[Any]", tools) if isinstance(tools, list) else []:
+        function = cast("dict[str, Any]", tool).get("function") if isinstance(tool, dict) else None
+        if isinstance(function, dict):
+            names.add(str(cast("dict[str, Any]", function).get("name")))
+    return names

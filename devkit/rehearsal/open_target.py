@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ def local_target(
     faults: Preset,
     scratch: Path,
     connections: int,
-) -> Iterator[Target]:
+) -> Generator[Target]:
     """A stack on this machine, for as long as the block lasts.
 
     Args:
@@ -92,7 +92,7 @@ def deployed_target(
     region: str,
     connections: int,
     console: Console,
-) -> Iterator[Target]:
+) -> Generator[Target]:
     """A deployed stack, once it has said that it is well."""
     region, signer = signer_for(manifest.url, region)
     wait_seconds = manifest.rollout_timeout + _GRACE

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
+
+from devkit.aws_session import new_session
 
 _HOST = re.compile(r"[a-z0-9-]+\.execute-api\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -31,13 +33,14 @@ class SigV4(httpx.Auth):
         self._region = region
         self._credentials = credentials
 
-    def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
         """Add the signature."""
         headers = {k: v for k, v in request.headers.items() if k in _SIGNED}
         unsigned = AWSRequest(
             request.method, str(request.url), data=request.content, headers=headers
         )
-        SigV4Auth(self._credentials, "execute-api", self._region).add_auth(unsigned)
+        signer: Any = SigV4Auth(self._credentials, "execute-api", self._region)
+        signer.add_auth(unsigned)
         request.headers.update(dict(unsigned.headers.items()))
         yield request
 
@@ -52,15 +55,13 @@ def signer_for(url: str, region: str = "") -> tuple[str, SigV4]:
     Raises:
         ValueError: the URL is not one that credentials may go to, or there are none.
     """
-    import boto3
-
     parts = urlsplit(url)
     host = parts.hostname or ""
     if parts.username or parts.query or parts.fragment:
         raise ValueError(f"--url {url}: give the stack's output Url as it is")
     if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
         raise ValueError(f"--url {url}: only https is signed; http is for loopback")
-    session: Any = boto3.Session()
+    session = new_session()
     match = _HOST.fullmatch(host)
     region = region or (match["region"] if match else session.region_name or "")
     if not region:

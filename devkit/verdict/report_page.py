@@ -16,10 +16,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jinja2
 import numpy as np
+from numpy.typing import NDArray
 
 from devkit.rehearsal.counts import RunCounts, calls_in_text, count_rollouts
 from devkit.rehearsal.run_files import ROLLOUTS, RolloutRecord, read_manifest, read_rollouts
@@ -210,9 +211,9 @@ def _fitted(value: Any) -> Any:
         rest = len(value) - _LONGEST_TEXT
         return f"{value[:_LONGEST_TEXT]}\n[{rest:,} characters more in {ROLLOUTS}]"
     if isinstance(value, dict):
-        return {key: _fitted(item) for key, item in value.items()}
+        return {key: _fitted(item) for key, item in cast("dict[str, Any]", value).items()}
     if isinstance(value, list):
-        return [_fitted(item) for item in value]
+        return [_fitted(item) for item in cast("list[Any]", value)]
     return value
 
 
@@ -266,7 +267,7 @@ def _histogram(
     bars = round((last - first) / width) + 1
     edges = first - width / 2 + width * np.arange(bars + 1)
     edges[-1] = max(edges[-1], last)
-    counts, _ = np.histogram(values, edges)
+    counts = cast("NDArray[np.int64]", np.histogram(values, edges)[0])
     return {
         "middles": [float(edge + width / 2) for edge in edges[:-1]],
         "counts": [int(count) for count in counts],
