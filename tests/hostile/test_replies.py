@@ -34,6 +34,19 @@ LONG = 90_000  # just below what rollout.text_tool_calls searches
         f"'-' * {LONG}",
         f"'[' * {LONG}",
         "'x(a=' + '-' * 3000 + '1)'",
+        f"'<|python_tag|>x.call(' * {LONG // 22}",
+        f"'[TOOL_CALLS][' * {LONG // 13}",
+        f"'<|channel|>to=' * {LONG // 14}",
+        f"'<|channel|>' + 'to=' * {LONG // 3}",
+        f"'<think>' * {LONG // 7}",
+        f"'</think>' * {LONG // 8}",
+        f"'<tool_call></tool_call>' * {LONG // 23}",
+        f"'<tool_call>a<arg_key>' * {LONG // 21}",
+        f"'<tool_call>`' * {LONG // 12}",
+        f"'``' * {LONG // 2} + '<tool_call>'",
+        f"'<|tool_call>call:x{{' + 'a:' * {LONG // 2}",
+        f"'<|tool_call>call:x{{a:<|' * {LONG // 23}",
+        f"('```x' + chr(10) + '```' + chr(10) + 'a' + chr(10)) * {LONG // 12}",
         "'x(a=' + '{[]:1}' + ')'",
         "'x(a=0x' + 'f' * 90000 + ')'",
         r"r'x(a=\"\\d\")'",
@@ -48,13 +61,13 @@ def test_a_streamed_reply_of_many_parts_is_read_in_time_by_its_length():
 import json
 from rollout.reply import read_reply
 one = json.dumps({"choices": [{"delta": {"content": "x" * 40}}]})
-reply = read_reply((f"data: {one}\\n\\n" * 150_000).encode())
+reply = read_reply((f"data: {one}\\n\\n" * 150_000 + "data: [DONE]\\n\\n").encode())
 print(len(reply.text))
 """
     assert limited(code) == "6000000\n"
 
 
-@pytest.mark.parametrize("index", ["1", 1.5, None, [], 1e300, "\u00b2"])
+@pytest.mark.parametrize("index", ["1", 1.5, [], 1e300, True, "\u00b2"])
 def test_a_streamed_tool_call_with_a_wrong_index_is_a_bad_reply(index):
     chunk = {"choices": [{"delta": {"tool_calls": [{"index": index, "id": "a"}]}}]}
     with pytest.raises(BadReply):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from rollout.awaiting import awaited, awaiting
 from rollout.contract import InferenceParams
@@ -26,7 +26,7 @@ from rollout.errors import (
 )
 from rollout.judgement import is_ending, of_step
 from rollout.policy import Policy
-from rollout.reply import Message, Reply, read_reply
+from rollout.reply import Message, Reply, read_reply, sendable
 from rollout.steps import Steps
 from rollout.text_tool_calls import text_calls
 from rollout.tools import Tool, ToolCall, as_tool, run_patiently
@@ -188,9 +188,7 @@ class Episode:
             SampleFailed: the policy or its runtime failed.
             BadReply: the policy's answer is not a chat completion.
         """
-        request: dict[str, Any] = (
-            {**self._params, **params} if override_trainer else {**params, **self._params}
-        )
+        request = _merged(self._params, params, override_trainer=override_trainer)
         if tools:
             request["tools"] = [t if isinstance(t, dict) else as_tool(t).schema() for t in tools]
         if self._model:
@@ -203,7 +201,7 @@ class Episode:
                 index, body, lambda: self._policy.sample(body, self._budget.deadline)
             )
             self._transcript.size += len(data)
-            reply = read_reply(data)
+            reply = read_reply(data, _names(request), index)
         except SampleFailed as error:
             if error.captured != "no":
                 self.possibly_captured += 1
@@ -236,7 +234,8 @@ class Episode:
             max_calls_per_turn: calls of one reply beyond this are not made, and the model is told.
             tool_attempts: how often a tool is called while its infrastructure is broken.
             recover_text_calls: read tool calls that the policy wrote as plain text, and count them
-                in the metric ``text_tool_calls``; see :mod:`rollout.text_tool_calls`.
+                in the metric ``text_tool_calls``; see :mod:`rollout.text_tool_calls`. A call that the
+                policy only thinks of, or quotes, is none.
             **params: as for :meth:`sample`.
 
         Returns:
@@ -268,7 +267,7 @@ class Episode:
             turns += 1
             calls, in_text = reply.tool_calls, False
             if loop.recover_text_calls and not calls:
-                calls = text_calls(reply.text, by_name)
+                calls = text_calls(reply.text, {n: t.parameters for n, t in by_name.items()})
                 in_text = bool(calls)
                 self._count("text_tool_calls", len(calls))
             if not calls or (loop.max_turns is not None and turns >= loop.max_turns):
@@ -395,6 +394,25 @@ class _Loop:
     recover_text_calls: bool
 
 
+def _merged(
+    trainers: dict[str, Any], own: dict[str, Any], *, override_trainer: bool
+) -> dict[str, Any]:
+    """The parameters of a request; one limit of tokens goes out, whatever name a client has for it."""
+    first, second = (trainers, own) if override_trainer else (own, trainers)
+    merged = {**first, **second}
+    if "max_tokens" in merged and "max_completion_tokens" in merged:
+        mine = second if "max_tokens" in second or "max_completion_tokens" in second else first
+        merged.pop("max_completion_tokens" if "max_tokens" in mine else "max_tokens")
+    return merged
+
+
+def _names(request: dict[str, Any]) -> list[str]:
+    """Names of the tools that a request offers."""
+    tools: list[dict[str, Any]] = request.get("tools") or []
+    functions: list[Any] = [tool.get("function") for tool in tools]
+    return [str(cast("dict[str, Any]", f).get("name")) for f in functions if isinstance(f, dict)]
+
+
 def _made(name: str, effect: Callable[[], Any]) -> Any:
     """What a step's effect comes to; every failure as the error it will be when the step replays."""
     try:
@@ -439,7 +457,7 @@ def _write(messages: Sequence[Message], before: list[_Written]) -> list[_Written
             mark = None
         known = before[place] if place < len(before) else None
         same = known is not None and mark is not None and known.mark == mark
-        written.append(known if known and same else _Written(_encode(message), mark))
+        written.append(known if known and same else _Written(_encode(sendable(message)), mark))
     return written
 
 

@@ -60,7 +60,7 @@ def sample_body(episode: Episode, body: bytes) -> dict[str, Any]:
         body: UTF-8 JSON.
 
     Returns:
-        The chat completion as the policy gave it.
+        The chat completion as the policy gave it, each of its calls with an id.
 
     Raises:
         AgentError: the body is not a chat-completions request.
@@ -73,7 +73,7 @@ def sample_body(episode: Episode, body: bytes) -> dict[str, Any]:
             "The framework sent something that is no chat-completions request."
         ) from None
     rest = {name: value for name, value in request.items() if name not in _NOT_SENT}
-    return episode.sample(messages, tools=request.get("tools") or (), **rest).raw
+    return episode.sample(messages, tools=request.get("tools") or (), **rest).completion()
 
 
 def chunks(completion: Mapping[str, Any]) -> bytes:
