@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-import boto3
 from botocore import handlers
 from botocore.awsrequest import AWSResponse
+
+from devkit.aws_session import default_session
 
 Answer = tuple[int, Mapping[str, str], bytes]
 # Method, URL, headers with names in lower case, body. May raise what botocore's HTTP session raises.
@@ -54,13 +55,17 @@ def answering(url: str, answerer: Answerer) -> Generator[None]:
 
 
 def _install() -> None:
-    """Take part in every session made from now on, and in boto3's own where there is one."""
+    """Take part, once, in every session made from now on, and in boto3's own where there is one.
+
+    Once: an event asks all that are registered, so that a request would be carried out twice.
+    """
     registered: list[Any] = vars(handlers)["BUILTIN_HANDLERS"]
-    if (_EVENT, _answer) not in registered:
-        registered.append((_EVENT, _answer))
-    session: Any = boto3.DEFAULT_SESSION
+    if (_EVENT, _answer) in registered:
+        return
+    registered.append((_EVENT, _answer))
+    session = default_session()
     if session is not None:
-        session.events.register(_EVENT, _answer, unique_id="devkit.in_process")
+        session.events.register(_EVENT, _answer)
 
 
 def _answer(request: Any, **_: Any) -> AWSResponse | None:

@@ -1,4 +1,4 @@
-"""DynamoDB and S3 on loopback: moto's backends, served for speed and for long runs.
+"""DynamoDB and S3 by moto, on loopback: what the local store is held against, and a second opinion.
 
 moto's own server closes every connection and looks through its folders for each request, and its
 models keep every instance they ever made. Here connections stay open, the two services are told apart
@@ -7,6 +7,7 @@ by DynamoDB's header, and what a long run is done with can be let go.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable
 from typing import Any, Self, cast
@@ -31,6 +32,8 @@ class _Handler(MotoRequestHandler):
 
 class MotoServer:
     """Serves both services until it is stopped; their state is the process's."""
+
+    known = False
 
     def __init__(self) -> None:
         self._apps = {name: create_backend_app(name) for name in _SERVICES}
@@ -57,25 +60,29 @@ class MotoServer:
         with self._one_update:
             return list(self._apps["dynamodb"](environ, start_response))
 
+    def served(self) -> str:
+        """The address for other processes: the same as for this one."""
+        return self.url
 
-def let_go(region: str, table: str, job_arn: str, trajectory_id: str, bucket: str) -> None:
-    """Delete one rollout's row and trajectory, its job's totals, and what moto remembers of instances.
+    def let_go(self, table: str, job_arn: str, trajectory_id: str, bucket: str) -> None:
+        """Delete one rollout's row and trajectory, its job's totals, and moto's list of instances.
 
-    Requests and checkpoints too large for the row stay in the bucket until the process ends.
-    """
-    key = DynamoType({"S": f"rollout#{job_arn}#{trajectory_id}"})
-    items: Any = cast("Any", dynamodb_backends)[DEFAULT_ACCOUNT_ID][region].tables[table].items
-    rows: dict[Any, Any] = items.pop(key, {})
-    for totals in ("groups", "tally"):
-        items.pop(DynamoType({"S": f"{totals}#{job_arn}"}), None)
-    row: Any = rows.get(DynamoType({"S": "rollout"}))
-    cast("Any", Item).instances_tracked.clear()
-    if row is None or "content" not in row.attrs:
-        return
-    objects = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[bucket].keys
-    name = row.attrs["content"].value
-    if name in objects:
-        kept = objects[name]
-        objects.pop(name)
-        kept.dispose()
-        cast("Any", FakeKey).instances_tracked.remove(kept)
+        Requests and checkpoints too large for the row stay in the bucket until the process ends.
+        """
+        region = os.environ["AWS_REGION"]
+        key = DynamoType({"S": f"rollout#{job_arn}#{trajectory_id}"})
+        items: Any = cast("Any", dynamodb_backends)[DEFAULT_ACCOUNT_ID][region].tables[table].items
+        rows: dict[Any, Any] = items.pop(key, {})
+        for totals in ("groups", "tally"):
+            items.pop(DynamoType({"S": f"{totals}#{job_arn}"}), None)
+        row: Any = rows.get(DynamoType({"S": "rollout"}))
+        cast("Any", Item).instances_tracked.clear()
+        if row is None or "content" not in row.attrs:
+            return
+        objects = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[bucket].keys
+        name = row.attrs["content"].value
+        if name in objects:
+            kept = objects[name]
+            objects.pop(name)
+            kept.dispose()
+            cast("Any", FakeKey).instances_tracked.remove(kept)

@@ -1,4 +1,4 @@
-"""The whole stack on a laptop: simulator, DynamoDB and S3 (moto), environment, gateway, console."""
+"""The whole stack on a laptop: simulator, DynamoDB and S3, environment, gateway, console."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
-from moto.moto_api import recorder
-
 from devkit.aws_session import default_session, renew_default_session
 from devkit.emulator.faults import FaultScript
 from devkit.emulator.gateway import HANDLERS, Gateway, Handler, environment_of
 from devkit.emulator.job_runtime import JobRuntimeSimulator, PolicyFunction
 from devkit.emulator.lambda_service import WORKER, EventBus, InProcess, Invoke, LambdaService
-from devkit.emulator.moto_server import MotoServer, let_go
 from devkit.emulator.server import Server
+from devkit.emulator.store.local import LocalAws
 from devkit.emulator.template import table_properties
 
 ACCOUNT = "123456789012"
@@ -30,7 +28,7 @@ _PARAMS = {"temperature": 1.0, "max_tokens": 1024, "top_p": 1.0}
 
 
 class SavedState:
-    """What a stack keeps on disk: the port and journal of its simulator, moto's recording.
+    """What a stack keeps on disk: the port and journal of its simulator, its table and bucket.
 
     Args:
         directory: made if it is missing.
@@ -41,27 +39,13 @@ class SavedState:
         self._port_file = directory / "simulator-port"
         self.durable = directory / "durable"
         self.journal = directory / "trajectories.jsonl"
-        self._recording = directory / "aws-requests.jsonl"
+        self.aws = directory / "aws.db"
         # Accepted rollouts name the simulator's endpoint: it must come back where it was.
         self.port = int(self._port_file.read_text()) if self._port_file.exists() else 0
 
     def remember(self, port: int) -> None:
         """Keep the simulator's port for the next process."""
         self._port_file.write_text(str(port))
-
-    def restore(self, aws_url: str) -> bool:
-        """Replay what an earlier process asked of moto, then record; False if there was none."""
-        moto: Any = recorder
-        moto._location = str(self._recording)  # noqa: SLF001 - read from the environment at import
-        recorded = self._recording.exists()
-        if recorded:
-            recorder.replay_recording(target_host=aws_url)
-        recorder.start_recording()
-        return recorded
-
-    def close(self) -> None:
-        """Stop recording."""
-        recorder.stop_recording()
 
 
 class EmulatedStack:
@@ -79,6 +63,8 @@ class EmulatedStack:
         invoke: runs the worker's invocations; in this process if not given.
         backoff: seconds until a failed invocation of the worker is tried again.
         environ: further settings, as the template's parameters would set them.
+        moto: take moto for DynamoDB and S3, over sockets, instead of the local store. It keeps nothing in
+            ``state``.
     """
 
     def __init__(
@@ -94,6 +80,7 @@ class EmulatedStack:
         invoke: Invoke | None = None,
         backoff: int = 5,
         environ: Mapping[str, str] | None = None,
+        moto: bool = False,
     ) -> None:
         self._state = SavedState(state) if state else None
         if self._state:
@@ -104,7 +91,7 @@ class EmulatedStack:
             self._state.remember(self.simulator.server.port)
         else:
             self.simulator = JobRuntimeSimulator(policy, faults)
-        self._aws = MotoServer()
+        self._aws = _aws(self._state, moto=moto)
         # moto keeps one state for the whole process; a stack of its own has names of its own.
         self.table = f"rollouts-{uuid.uuid4().hex[:12]}"
         self.bucket = f"trajectories-{uuid.uuid4().hex[:12]}"
@@ -145,14 +132,13 @@ class EmulatedStack:
         self._open.enter_context(self.simulator)
         self.aws_url = self._open.enter_context(self._aws).url
         self._before = dict(os.environ)
-        os.environ.update(self.environ())
+        if self._state:
+            self.table, self.bucket = "rollouts", "trajectories"
+        os.environ.update(self._environ(self.aws_url))
         self._open.callback(self._restore)
         _forget()
         _as_who(os.environ["AWS_ACCESS_KEY_ID"])
-        if self._state:
-            self.table, self.bucket = "rollouts", "trajectories"
-            os.environ.update(self.environ())
-        if not (self._state and self._state.restore(self.aws_url)):
+        if not self._aws.known:
             self._create()
         if self.service is not None:
             self._open.enter_context(self.service)
@@ -165,18 +151,22 @@ class EmulatedStack:
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
-        if self._state:
-            self._state.close()
 
     def environ(self) -> dict[str, str]:
-        """The environment a function of the stack runs in."""
+        """The environment of a function of the stack that runs in a process beside this one.
+
+        From the first call on, table and bucket answer on a socket as well.
+        """
+        return self._environ(self._aws.served())
+
+    def _environ(self, aws_url: str) -> dict[str, str]:
         return {
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ACCESS_KEY_ID": "local",
             "AWS_SECRET_ACCESS_KEY": "local",  # nosec B105 - the simulator takes any
-            "AWS_ENDPOINT_URL_DYNAMODB": self.aws_url,
-            "AWS_ENDPOINT_URL_S3": self.aws_url,
+            "AWS_ENDPOINT_URL_DYNAMODB": aws_url,
+            "AWS_ENDPOINT_URL_S3": aws_url,
             "AWS_EC2_METADATA_DISABLED": "true",
             "POWERTOOLS_LOG_LEVEL": "CRITICAL",
             "POWERTOOLS_METRICS_DISABLED": "true",
@@ -237,8 +227,7 @@ class EmulatedStack:
     def forget(self, job_arn: str, trajectory_id: str) -> None:
         """Let go of a rollout that has ended, so that memory does not grow with their number."""
         self.simulator.forget(job_arn, trajectory_id)
-        region = os.environ["AWS_REGION"]
-        let_go(region, self.table, job_arn, trajectory_id, self.bucket)
+        self._aws.let_go(self.table, job_arn, trajectory_id, self.bucket)
 
     def _create(self) -> None:
         from rollout.aws import clients
@@ -257,8 +246,19 @@ class EmulatedStack:
         _forget()
 
 
-def _handler(name: str) -> Handler:
-    return environment_of(HANDLERS / f"{name}.py")()
+def _aws(state: SavedState | None, *, moto: bool) -> Any:
+    """What answers for DynamoDB and S3: a :class:`LocalAws`, or moto, which is slow to import."""
+    if not moto:
+        return LocalAws(state.aws if state else None)
+    if state:
+        raise ValueError("moto keeps nothing on disk: leave out state, or take the local store")
+    from devkit.emulator.moto_server import MotoServer
+
+    return MotoServer()
+
+
+def _handler(door: str) -> Handler:
+    return environment_of(HANDLERS / f"{door}.py")()
 
 
 def _as_who(key: str) -> None:

@@ -533,3 +533,17 @@ def test_a_process_that_closes_nothing_loses_nothing(tmp_path):
         first.dynamodb.call("PutItem", {"TableName": "t", "Item": ROW})
         with LocalAws(tmp_path / "aws.db") as second:
             assert second.dynamodb.call("GetItem", {"TableName": "t", "Key": ROW}) == {"Item": ROW}
+
+
+def test_a_request_is_carried_out_once_in_sessions_old_and_new():
+    sessions = [boto3.session.Session()]
+    with LocalAws() as local:
+        sessions.append(boto3.session.Session())
+        with LocalAws():
+            sessions.append(boto3.session.Session())
+        local.dynamodb.call("CreateTable", {"TableName": "t", **table_properties()})
+        for session in sessions:
+            client = session.client("dynamodb", endpoint_url=local.url, config=CONFIG, **KEYS)
+            client.update_item(TableName="t", **update("ADD n :v", values={":v": {"N": "1"}}))
+        row = local.dynamodb.call("GetItem", {"TableName": "t", "Key": ROW})["Item"]
+    assert row["n"] == {"N": "3"}

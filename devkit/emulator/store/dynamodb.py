@@ -248,6 +248,13 @@ class DynamoDb:
         known = self._tables[table]
         known.write(_key(item, known.schema), item)
 
+    def drop(self, table: str, partition: str) -> list[Item]:
+        """Delete every item of a partition, and give them back."""
+        with self.lock:
+            known = self._tables[table]
+            keys = [row[1:] for row in known.rows.partitions.get(partition, ())]
+            return [item for key in keys if (item := self._write(table, known, key, None))]
+
     # --- tables ---------------------------------------------------------------------------------------
 
     def _create_table(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -62,16 +61,17 @@ class LocalAws:
                 self._open.enter_context(answering(self._server.url, self.answer))
         return self._server.url
 
-    def forget(self, table: str, keys: Iterable[tuple[str, str]], bucket: str) -> None:
-        """Delete rows, and the objects whose keys they name, so that a long run stays small."""
-        for pk, sk in keys:
-            key = {"pk": {"S": pk}, "sk": {"S": sk}}
-            deleted = self.dynamodb.call(
-                "DeleteItem", {"TableName": table, "Key": key, "ReturnValues": "ALL_OLD"}
-            ).get("Attributes", {})
+    def let_go(self, table: str, job_arn: str, trajectory_id: str, bucket: str) -> None:
+        """Delete one rollout's row, what it names in the bucket, and its job's totals.
+
+        Checkpoints too large for the runner stay in the bucket until the process ends.
+        """
+        for row in self.dynamodb.drop(table, f"rollout#{job_arn}#{trajectory_id}"):
             for name in ("content", "request_key"):
-                if name in deleted:
-                    self.s3.delete(bucket, deleted[name]["S"])
+                if name in row:
+                    self.s3.delete(bucket, row[name]["S"])
+        for totals in ("groups", "tally"):
+            self.dynamodb.drop(table, f"{totals}#{job_arn}")
 
     def answer(
         self, method: str, where: SplitResult, headers: dict[str, str], body: bytes
