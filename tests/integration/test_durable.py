@@ -176,7 +176,8 @@ def test_a_framework_is_suspended_and_replayed_too(agent, tmp_path):
     ("agent", "place"), [("fickle", "turn 1"), ("forgetful", "ended after turn 2")]
 )
 def test_an_agent_that_does_not_replay_the_same_way_is_found_out(agent, place, tmp_path):
-    stack, _ = short_invocations(agent, tmp_path)
+    # More than two turns of the six go into an invocation, and not all of them, on a busy machine too.
+    stack, _ = short_invocations(agent, tmp_path, seconds=12.3)
     with stack:
         post(stack, "t-1")
         state = ended(stack, "t-1")
