@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from devkit.checks.check_result import CheckResult, error, ok, warning
-from devkit.emulator.template import TEMPLATE
 from devkit.policies.scripts import scripts_of
 from rollout.agent import load_agent
 from rollout.contract import RolloutMetadata, RolloutRequest
@@ -23,9 +21,6 @@ from rollout.results import Rollout
 from rollout.service.job_event import instance_of
 from rollout.trust import Destination
 
-_ROOT = TEMPLATE.parent
-_SHIPPED = _ROOT / "layers" / "dependencies" / "requirements.txt"
-_OWN = _ROOT / "functions" / "rollout" / "requirements.txt"
 # Lambda's synchronous payload, by which a job's event comes in.
 _MAX_EVENT, _ENVELOPE = 6_000_000, 10_000
 _SHOWN = 3
@@ -83,24 +78,6 @@ def agent_loads(checked: AgentAndDataset) -> Iterator[CheckResult]:
         )
         return
     yield ok("agent", "The agent loads, and a crash replays it.", checked.agent)
-
-
-def requirements(checked: AgentAndDataset) -> Iterator[CheckResult]:
-    """The agent's own requirements do not shadow what the layer ships."""
-    del checked
-    if not _OWN.exists():
-        yield ok("requirements", "The agent adds no packages to the layer's.")
-        return
-    both = sorted(_names(_OWN) & _names(_SHIPPED))
-    if both:
-        yield error(
-            "requirements",
-            f"functions/rollout/requirements.txt repeats {', '.join(both)}: a function's copy "
-            "shadows the layer's, whatever its version.",
-            "Remove them there; the layer has them.",
-        )
-    else:
-        yield ok("requirements", "The agent's packages and the layer's are apart.")
 
 
 def dataset_rows(checked: AgentAndDataset) -> Iterator[CheckResult]:
@@ -233,12 +210,6 @@ def _fault(row: Any) -> str | None:
     return "is larger than Lambda's 6 MB event" if size > _MAX_EVENT - _ENVELOPE else None
 
 
-def _names(path: Path) -> set[str]:
-    """Distribution names of a requirements file, normalised."""
-    found = re.findall(r"^([A-Za-z0-9][A-Za-z0-9._-]*)", path.read_text(), re.MULTILINE)
-    return {re.sub(r"[-_.]+", "-", name).lower() for name in found}
-
-
 CHECKS: tuple[Callable[[AgentAndDataset], Iterator[CheckResult]], ...] = (
-    agent_loads, requirements, dataset_rows, duplicates, rewards_ordered,
+    agent_loads, dataset_rows, duplicates, rewards_ordered,
 )  # fmt: skip

@@ -12,10 +12,10 @@ from typing import Any, cast
 
 from devkit.checks.cost import Architecture, Job, Work
 from devkit.emulator import template
+from devkit.places import default_agent, samconfig
 from devkit.rehearsal.run_files import read_manifest, read_rollouts
 from rollout.settings import Settings, read_settings
 
-SAMCONFIG = template.TEMPLATE.parent / "samconfig.toml"
 # Stands in where no account is known; the checks that need the real one ask AWS.
 NO_ACCOUNT = "000000000000"
 
@@ -66,30 +66,50 @@ class StackPlan:
         return replace(self, parameters=kept, account=account, work=work)
 
 
-def from_samconfig(profile: str) -> tuple[str, dict[str, str], str]:
+def from_samconfig(
+    profile: str, given: Mapping[str, str] | None = None
+) -> tuple[str, dict[str, str], str]:
     """Name, parameters and region (or nothing) that a profile of samconfig.toml deploys with.
+
+    Where the profile names no agent, the parameter is what :func:`default_agent` says.
+
+    Args:
+        given: parameters in place of the profile's own.
 
     Raises:
         ValueError: there is no such profile, or the template refuses one of its parameters.
     """
-    profiles = tomllib.loads(SAMCONFIG.read_text())
+    own = given_parameters(profile) if given is None else given
+    parameters = template.parameters({"Agent": default_agent(), **own})
+    return (
+        _setting(profile, "stack_name") or "rollout",
+        parameters,
+        _setting(profile, "region"),
+    )
+
+
+def given_parameters(profile: str) -> dict[str, str]:
+    """The parameters that a profile of samconfig.toml sets itself.
+
+    Raises:
+        ValueError: there is no such profile.
+    """
+    given = _setting(profile, "parameter_overrides")
+    words = shlex.split(given) if isinstance(given, str) else list(given)
+    return {name: value for name, _, value in (word.partition("=") for word in words)}
+
+
+def _setting(profile: str, name: str) -> Any:
+    """What a profile says for ``sam deploy``, or for every command; empty if nothing."""
+    profiles = tomllib.loads(samconfig().read_text())
     if not isinstance(profiles.get(profile), dict):
         names = [name for name, value in profiles.items() if isinstance(value, dict)]
         raise ValueError(f"samconfig.toml has no profile {profile!r}; it has {', '.join(names)}")
-    commands = profiles[profile]
-
-    def setting(name: str) -> Any:
-        for command in ("deploy", "global"):
-            found = commands.get(command, {}).get("parameters", {})
-            if name in found:
-                return found[name]
-        return ""
-
-    given = setting("parameter_overrides")
-    words = shlex.split(given) if isinstance(given, str) else list(given)
-    pairs = [word.partition("=") for word in words]
-    parameters = template.parameters({name: value for name, _, value in pairs})
-    return setting("stack_name") or "rollout", parameters, setting("region")
+    for command in ("deploy", "global"):
+        found = profiles[profile].get(command, {}).get("parameters", {})
+        if name in found:
+            return found[name]
+    return ""
 
 
 def stack_work(parameters: Mapping[str, str]) -> dict[str, Any]:

@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from devkit.places import default_agent
+
 
 def add_dataset(parser: argparse.ArgumentParser) -> None:
     """Add what says who is played with which rows."""
     parser.add_argument("dataset", type=Path, help="JSON lines, as a job reads them")
-    parser.add_argument(
-        "--agent", default="environments.calculator:calculator", help="module:function"
-    )
+    parser.add_argument("--agent", default=default_agent(), help="module:function")
     parser.add_argument("--limit", type=at_least(1), default=0, help="only the first rows")
     parser.add_argument(
         "--sample", type=at_least(1), default=0, help="only so many, drawn by --seed"

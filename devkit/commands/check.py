@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.markup import escape
 
-from devkit.checks import agent_and_dataset, deployed, stack_parameters, times
+from devkit.checks import agent_and_dataset, deployed, packages, stack_parameters, times
 from devkit.checks.agent_and_dataset import AgentAndDataset
 from devkit.checks.ask_aws import AwsReader, Unanswered
 from devkit.checks.check_result import CheckLevel, CheckResult, error, ok
@@ -22,7 +22,7 @@ from devkit.checks.deployed_stack import DeployedStack
 from devkit.checks.prices import REGION
 from devkit.checks.stack_plan import NO_ACCOUNT, StackPlan, from_samconfig, rehearsed, stack_work
 from devkit.emulator import template
-from devkit.places import dataset_of
+from devkit.places import dataset_of, repository
 
 Subject = TypeVar("Subject")
 _MARKS: dict[CheckLevel, str] = {
@@ -94,6 +94,7 @@ def check(options: argparse.Namespace) -> list[Group]:
     groups = [
         ("Settings", _run((*times.CHECKS, *stack_parameters.CHECKS), plan)),
         ("Agent", _run(agent_and_dataset.CHECKS, _agent_and_dataset(plan, options))),
+        ("Packages", _run(packages.CHECKS, repository() / "environments" / "requirements.txt")),
     ]
     if options.stack or options.job_role:
         asked += _run(deployed.CHECKS, live) if live else []

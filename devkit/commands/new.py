@@ -1,14 +1,17 @@
-"""``rollout new NAME``: a working agent with its dataset and test, to be changed."""
+"""``rollout new NAME``: a working environment with its scripts, dataset and test, to be changed."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import builtins
+import keyword
+import re
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
-ROOT = Path(__file__).resolve().parents[2]
+from devkit.places import ROOT, repository
 
 _AGENT = '''"""{title}.
 
@@ -77,40 +80,60 @@ _ROWS = """\
 """
 
 
+_PATTERN = re.compile("[a-z][a-z0-9_]*")
+# What the tree, the generated files or the layer's build use for something else.
+_RESERVED = {
+    "agent", "annotations", "api", "check_order", "closer", "conftest", "console", "dataset", "devkit",
+    "environments", "episode", "gold", "job", "poor", "problems", "requirements", "rollout", "scripts",
+    "sweep", "test", "tests", "tool", "tools", "validate", "worker",
+}  # fmt: skip
+_STAYING = ("test_", "dataset")  # a file that begins so never ships
+
+
 def register(commands: Any) -> None:
     """Add ``new`` to the command line."""
     new = commands.add_parser("new", help="write an environment: agent, scripts, dataset and test")
-    new.add_argument("name", help="of the agent: a-z, 0-9 and _")
+    new.add_argument("name", help="of the environment: a-z, 0-9 and _")
     new.set_defaults(command=_new)
 
 
 def _new(options: argparse.Namespace, console: Console) -> int:
-    return new_agent(options.name, console)
+    return new_environment(options.name, console)
 
 
-def new_agent(name: str, console: Console, root: Path = ROOT) -> int:
-    """Write the four files; nothing that exists is written over. Returns the exit code."""
-    if not name.isidentifier() or not name.islower():
-        console.print(f"[red]{name!r} is no name for a module:[/red] use a-z, 0-9 and _.")
+def new_environment(name: str, console: Console) -> int:
+    """Write the four files of an environment; nothing is written over. Returns the exit code."""
+    root = repository()
+    wrong = fault_of(name)
+    folder = root / "environments" / name
+    if wrong is None and folder.exists():
+        wrong = f"{folder} exists already"
+    if wrong is not None:
+        console.print(f"[red]{escape(wrong)};[/red] choose another name.", soft_wrap=True)
         return 2
     title = name.replace("_", " ").capitalize()
-    files = {
-        root / "environments" / name / "__init__.py": _AGENT.format(name=name, title=title),
-        root / "environments" / name / "scripts.py": _SCRIPTS.format(name=name),
-        root / "environments" / name / "dataset.jsonl": _ROWS,
-        root / "environments" / name / f"test_{name}.py": _TEST.format(name=name),
-    }
-    taken = [path for path in files if path.exists()]
-    if taken:
-        console.print(f"[red]{taken[0]} exists already;[/red] choose another name.")
-        return 2
-    for path, text in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir()
+    for path, text in (
+        (folder / "__init__.py", _AGENT.format(name=name, title=title)),
+        (folder / "scripts.py", _SCRIPTS.format(name=name)),
+        (folder / "dataset.jsonl", _ROWS),
+        (folder / f"test_{name}.py", _TEST.format(name=name)),
+    ):
         path.write_text(text)
         console.print(f"wrote {path.relative_to(root)}", highlight=False)
-    console.print(
-        f"Next: make run AGENT=environments.{name}:{name}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    run = "make run AGENT=" if root == ROOT else "rollout run --agent "
+    console.print(f"Next: {run}environments.{name}:{name}", highlight=False, soft_wrap=True)
     return 0
+
+
+def fault_of(name: str) -> str | None:
+    """Why an environment cannot have a name; None if it can."""
+    if not _PATTERN.fullmatch(name):
+        return f"{name!r} is no name for an environment: use a-z, 0-9 and _, a letter first"
+    if keyword.iskeyword(name) or keyword.issoftkeyword(name):
+        return f"{name!r} is a word of Python's"
+    if hasattr(builtins, name):
+        return f"{name!r} is built into Python, and an agent of that name would hide it"
+    if name in _RESERVED or name.startswith(_STAYING):
+        return f"{name!r} has a meaning of its own in this tree"
+    return None

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from devkit.commands.interrupts import wait_for_signal
 from devkit.emulator.stack import JOB_ARN, EmulatedStack
-from devkit.places import dataset_of
+from devkit.places import dataset_of, default_agent
 from devkit.policies.named import scripted
 from devkit.rehearsal.play import play_groups, read_rows, statistics_of
 from devkit.rehearsal.run_files import RolloutRecord
@@ -28,9 +28,7 @@ def register(commands: Any) -> None:
     run = commands.add_parser("run", help="play sample problems through POST /rollout, then serve")
     run.add_argument("--port", type=int, default=3000, help="port of the local API (default 3000)")
     run.add_argument("--once", action="store_true", help="exit after the sample problems")
-    run.add_argument(
-        "--agent", default="environments.calculator:calculator", help="module:function"
-    )
+    run.add_argument("--agent", default=default_agent(), help="module:function")
     run.add_argument("--data", type=Path, help="JSONL (default: the environment's)")
     run.add_argument("--limit", type=int, default=12, help="rows to play (default 12)")
     run.add_argument("--group-size", type=int, default=4, help="rollouts per row (default 4)")

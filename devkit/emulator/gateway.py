@@ -25,7 +25,6 @@ from starlette.responses import JSONResponse, Response
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
-HANDLERS = Path(__file__).resolve().parents[2] / "functions" / "rollout"
 _PAYLOAD_LIMIT = 10 * 1024 * 1024
 _INTEGRATION_TIMEOUT = 29.0
 

@@ -19,7 +19,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from devkit.emulator.gateway import HANDLERS, LambdaContext, environment_of
+from devkit.emulator.gateway import LambdaContext, environment_of
+from devkit.places import HANDLERS
 
 
 @dataclass(frozen=True)

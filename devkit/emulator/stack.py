@@ -13,12 +13,14 @@ from typing import Any, Self
 
 from devkit.aws_session import default_session, renew_default_session
 from devkit.emulator.faults import FaultScript
-from devkit.emulator.gateway import HANDLERS, Gateway, Handler, environment_of
+from devkit.emulator.gateway import Gateway, Handler, environment_of
 from devkit.emulator.job_runtime import JobRuntimeSimulator, PolicyFunction
 from devkit.emulator.lambda_service import WORKER, EventBus, InProcess, Invoke, LambdaService
 from devkit.emulator.server import Server
 from devkit.emulator.store.local import LocalAws
 from devkit.emulator.template import table_properties
+from devkit.places import HANDLERS
+from rollout.settings import DEFAULT_AGENT
 
 ACCOUNT = "123456789012"
 REGION = "us-west-2"
@@ -71,7 +73,7 @@ class EmulatedStack:
         self,
         policy: PolicyFunction,
         *,
-        agent: str = "environments.calculator:calculator",
+        agent: str = DEFAULT_AGENT,
         faults: FaultScript | None = None,
         port: int = 0,
         console_port: int = 0,

@@ -22,6 +22,7 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
+from devkit.places import ROOT
 from devkit.rehearsal.counts import RunCounts, calls_in_text, count_rollouts
 from devkit.rehearsal.run_files import ROLLOUTS, RolloutRecord, read_manifest, read_rollouts
 from devkit.verdict.model import Numbers, Verdict
@@ -37,7 +38,7 @@ _BINS = 20
 
 _SCRIPTS = ("dom", "charts", "transcript", "browse")  # each may use those before it
 _PAGE = Path(__file__).parent / "page"
-_UPLOT = Path(__file__).resolve().parents[2] / "functions/console/static/uplot"
+_UPLOT = ROOT / "functions/console/static/uplot"
 
 
 def write_report(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.metadata import version
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 
 from devkit.__main__ import main
-from devkit.checks import agent_and_dataset, stack_parameters, times
+from devkit.checks import agent_and_dataset, packages, stack_parameters, times
 from devkit.checks.agent_and_dataset import AgentAndDataset
 from devkit.checks.cost import Job, Work
 from devkit.checks.stack_plan import NO_ACCOUNT, StackPlan, from_samconfig
@@ -184,11 +185,32 @@ def test_an_agent_that_cannot_replay_is_told(tmp_path):
     assert found["agent"].level == found["validate"].level == "warning"
 
 
-def test_packages_that_shadow_the_layer_are_named(tmp_path, monkeypatch):
+PINNED = f"rich=={version('rich')} --hash=sha256:00\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        ("", {}),
+        (f"# mine\n{PINNED}", {}),
+        ("Pydantic_Core==1\nboto3>=1\n", {
+            "requirements": "Pydantic_Core==1", "requirements-lock": "boto3", "requirements-here": "Pydantic_Core"
+        }),
+        ("rich\n", {"requirements-lock": "rich"}),
+        ("rich==1.0\nnobody-has-this==2\n", {"requirements-here": "rich ", "requirements-here+": "nobody-has-this"}),
+        ("never==1 ; python_version < '3'\n", {}),
+        ("rich==\n", {"requirements": "line 1"}),
+    ],
+)  # fmt: skip
+def test_what_environments_need_is_held_to_the_layer_a_lock_and_this_machine(
+    tmp_path, lines, found
+):
     own = tmp_path / "requirements.txt"
-    own.write_text("# mine\nnumpy\nPydantic_Core==1\nboto3>=1\n")
-    monkeypatch.setattr(agent_and_dataset, "_OWN", own)
-    assert "repeats boto3, pydantic-core:" in lesson(tmp_path, row())["requirements"].what
+    own.write_text(lines)
+    said = {f.check: f for check in packages.CHECKS for f in check(own) if f.level != "ok"}
+    assert set(said) == {name.rstrip("+") for name in found}
+    for name, text in found.items():
+        assert text in said[name.rstrip("+")].what
 
 
 # --- the command ------------------------------------------------------------------------------------

@@ -124,7 +124,7 @@ def _import(module_name: str, path: str) -> Any:
             ) from None
         raise AgentUnavailable(
             f"ROLLOUT_AGENT={path!r}: importing {module_name} needs the package {error.name!r}, "
-            "which is not installed; add it to functions/rollout/requirements.txt."
+            "which is not installed; add it to environments/requirements.txt."
         ) from None
     except BaseException as error:
         if not is_ending(error):

@@ -22,6 +22,8 @@ RecordContent = Literal["full", "numbers"]
 PolicyBoundary = Literal["agent", "policy", "tool", "deadline", "platform"]
 Place = Literal["lambda", "sam-local", "process"]
 
+# Of the parameter Agent, too.
+DEFAULT_AGENT = "environments.calculator:calculator"
 POLICY_BOUNDARIES: tuple[PolicyBoundary, ...] = ("agent", "policy", "tool", "deadline", "platform")
 # The hard caps; a setting above its cap is refused at start rather than silently lowered.
 MAX_INLINE_SECONDS = 870.0  # the Lambda limit of 900 s, less room for the report
@@ -192,7 +194,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             "no time would be left to play the rollout."
         )
     return Settings(
-        agent=read.text("ROLLOUT_AGENT", "environments.calculator:calculator"),
+        agent=read.text("ROLLOUT_AGENT", DEFAULT_AGENT),
         table=read.text("ROLLOUT_TABLE"),
         bucket=read.text("ROLLOUT_BUCKET"),
         account_id=read.text("ROLLOUT_ACCOUNT_ID"),

@@ -2,7 +2,7 @@
 
 Every adapter ends in ``Episode.sample``, so budgets, at-most-once turns and isolation hold for all of
 them. Nothing here is imported by the library itself, and none of the packages they need is in the base
-layer: put them into ``functions/rollout/requirements.txt``.
+layer: put them into ``environments/requirements.txt``.
 
 ========================  ==========================================================
 ``transport``             an ``httpx`` transport, sync and async (needs ``httpx``)

@@ -39,7 +39,7 @@ def check(settings: Settings) -> None:
     if settings.otel and not _installed():
         raise ConfigurationError(
             "ROLLOUT_OTEL is true, but there is no opentelemetry-api: name an ADOT layer in the "
-            "parameter OtelLayer, or add the package to functions/rollout/requirements.txt."
+            "parameter OtelLayer, or add the package to environments/requirements.txt."
         )
 
 

@@ -1,0 +1,63 @@
+"""``rollout deploy``: build, see that no rollout is in flight, and let SAM CLI deploy."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+
+from devkit import sam
+from devkit.checks.stack_plan import from_samconfig, given_parameters
+from devkit.commands.drain import guard
+from devkit.commands.messages import wrong
+from devkit.places import samconfig
+
+
+def register(commands: Any) -> None:
+    """Add ``deploy`` to the command line."""
+    deploying = commands.add_parser(
+        "deploy",
+        help="build, see that nothing is in flight, and sam deploy",
+        epilog="What stands after -- goes to sam deploy: rollout deploy -- --no-confirm-changeset",
+    )
+    deploying.add_argument("--config-env", default="default", help="profile of samconfig.toml")
+    deploying.add_argument("--stack", help="its name (default: the profile's)")
+    deploying.add_argument("--force", action="store_true", help="also while rollouts are in flight")
+    deploying.add_argument("--no-build", action="store_true", help="deploy what was built last")
+    deploying.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter; repeatable"
+    )
+    deploying.add_argument("sam", nargs="*", metavar="-- ARGUMENT", help="for sam deploy")
+    deploying.set_defaults(command=_deploy)
+
+
+def _deploy(options: argparse.Namespace, console: Console) -> int:
+    try:
+        given = given_parameters(options.config_env)
+        given |= {name: value for name, _, value in (one.partition("=") for one in options.set)}
+        stack, parameters, region = from_samconfig(options.config_env, given)
+        stack = options.stack or stack
+        if region:
+            os.environ["AWS_REGION"] = os.environ["AWS_DEFAULT_REGION"] = region
+        architecture = parameters["Architecture"]
+        if not options.no_build and (failed := sam.build(architecture)):
+            return failed
+        if guard(stack, console, refuse=not options.force):
+            return 1
+        # A new revision publishes new versions, also where only a parameter has changed.
+        given |= {"Agent": parameters["Agent"], "Revision": str(int(time.time()))}
+        return sam.run(
+            "deploy",
+            *("--template-file", str(sam.build_folder() / architecture / "template.yaml")),
+            *("--config-file", str(samconfig())),
+            *("--config-env", options.config_env),
+            *("--stack-name", stack),
+            *options.sam,
+            *("--parameter-overrides", *(f"{name}={value}" for name, value in given.items())),
+        )
+    except (ValueError, BotoCoreError, ClientError) as error:
+        return wrong(error)
