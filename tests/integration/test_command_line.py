@@ -7,9 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from rich.console import Console
 
-from devkit.commands.new import new_agent
 from scripts.datasets import AGENTS
 from tests.building import ROOT
 
@@ -31,34 +29,6 @@ def test_every_environment_plays_through_the_door(name):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "failed  0" in done.stdout
     assert "rollouts  12" in done.stdout
-
-
-def test_a_new_agent_works_as_it_is_written(tmp_path):
-    path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
-    (tmp_path / "environments").mkdir()
-    (tmp_path / "environments/__init__.py").write_text("")
-    assert new_agent("adder", Console(quiet=True), tmp_path) == 0
-    assert new_agent("adder", Console(quiet=True), tmp_path) == 2
-    assert new_agent("Not a name", Console(quiet=True), tmp_path) == 2
-    data = str(tmp_path / "environments/adder/dataset.jsonl")
-    done = run(
-        "devkit", "run", "--once", "--port", "0", "--agent", "environments.adder:adder", "--data", data,
-        "--skill", "1", PYTHONPATH=path,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "mean reward  1.000" in done.stdout
-    code = (
-        "from environments.adder import scripts; from devkit.rehearsal.play import read_rows; from pathlib import Path;"
-        f"print([scripts.validate(r) for r in read_rows(Path({data!r}), 9)])"
-    )
-    proved = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert proved.stdout.strip() == "[[1.0, 0.0], [1.0, 0.0]]", proved.stderr
 
 
 def test_an_agent_that_cannot_be_loaded_is_named():
