@@ -11,12 +11,13 @@ SAM := .tools/sam/bin/sam
 PORT ?= 3000
 LIMIT ?= 12
 GROUP_SIZE ?= 4
-ARCHITECTURE ?= arm64
 N ?= 1000
 CASES ?= 1000000
 JOBS ?= 2
 PROFILE ?= default
-STACK ?= $(if $(filter prod,$(PROFILE)),rollout-prod,rollout-dev)
+
+# A folder outside this one that holds your `environments`; every command and the build use it.
+export ENVIRONMENTS ?=
 
 help: ## list what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,12 +27,14 @@ run: .venv/ready ## play sample problems through POST /rollout, then serve (AGEN
 	  $(if $(AGENT),--agent "$(AGENT)") $(if $(DATA),--data "$(DATA)") $(if $(ONCE),--once) $(if $(ASYNC),--durable) \
 	  $(if $(STATE),--state "$(STATE)")
 
+# The project's tests and build are of its own environments, whatever else is named or lies beside them.
+test: override export ENVIRONMENTS :=
 test: setup lint build ## set everything up and pass every test
 	@python -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 13) else f"the tests need Python 3.13, the Lambda runtime; found {v}")'
 	@test -d "$(ROLLOUT_DATA)/gsm8k" || { echo "ROLLOUT_DATA=$(ROLLOUT_DATA) has no gsm8k folder; see the README"; exit 1; }
 	python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-agent: .venv/ready ## write a new agent with its dataset and test (NAME=)
+agent: .venv/ready ## write a new environment: agent, scripts, dataset and test (NAME= ENVIRONMENTS=)
 	rollout new "$(NAME)"
 
 mutate: .venv/ready ## break trust, feedback, steps and run in every way, and count what the unit tests miss (ONLY= KEEP=1)
@@ -59,15 +62,16 @@ compare-sdk: .venv/ready .tools/sdk/ready ## the same faults here and in the ref
 scale: .venv/ready ## a step of 4,096 rollouts against AWS's quotas, simulated (docs/scale.md)
 	python -m benchmarks.scale --plots docs/images
 
-deploy: build ## deploy, unless rollouts are in flight (PROFILE=default FORCE=1)
-	rollout guard --stack "$(STACK)" $(if $(FORCE),--warn)
-	overrides=$$(python -c 'import tomllib; print(tomllib.load(open("samconfig.toml", "rb"))["$(PROFILE)"]["deploy"]["parameters"]["parameter_overrides"])'); \
-	$(SAM) deploy --template-file .aws-sam/$(ARCHITECTURE)/template.yaml --config-file $(CURDIR)/samconfig.toml --config-env $(PROFILE) \
-	  --parameter-overrides $$overrides Revision=$$(date +%s)
+deploy: .venv/ready .tools/sam/ready ## build and deploy, unless rollouts are in flight (PROFILE=default STACK= ARCHITECTURE= ENVIRONMENTS= FORCE=1)
+	rollout deploy --config-env "$(PROFILE)" $(if $(STACK),--stack "$(STACK)") $(if $(FORCE),--force) \
+	  $(if $(ARCHITECTURE),--set "Architecture=$(ARCHITECTURE)")
+
+# What is linted: not what a user has put beside our environments.
+OURS := benchmarks devkit functions layers scripts tests $(addprefix environments/,__init__.py calculator wordle sql support_desk)
 
 lint: .venv/ready ## ruff and strict types
-	ruff check .
-	ruff format --check .
+	ruff check $(OURS)
+	ruff format --check $(OURS)
 	pyright
 
 format: .venv/ready ## apply ruff's fixes and format
@@ -77,8 +81,7 @@ format: .venv/ready ## apply ruff's fixes and format
 setup: .venv/ready .tools/sam/ready .tools/emulator/ready .tools/scan/ready .tools/browser/ready ## install everything, pinned and hashed
 
 build: .venv/ready .tools/sam/ready ## sam build for both architectures, into .aws-sam/
-	$(SAM) build --build-dir .aws-sam/arm64 --parameter-overrides Architecture=arm64
-	$(SAM) build --build-dir .aws-sam/x86_64 --parameter-overrides Architecture=x86_64
+	rollout build --architecture both
 
 layer-size: build ## unzipped and zipped size of both layers
 	@for dir in .aws-sam/arm64/DependenciesArm64 .aws-sam/arm64/RolloutLayer; do \

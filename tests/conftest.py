@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# The project's tests are of its own environments, also where a user has named others.
+os.environ.pop("ENVIRONMENTS", None)
+
 
 @pytest.fixture(scope="session")
 def gsm8k() -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from devkit import sam
+from scripts.datasets import NAMES
 from tests.building import ROOT
 
 
@@ -115,17 +117,21 @@ def test_the_template_that_is_built_names_the_teams_environments_and_our_code(te
 
 
 def test_our_own_tests_are_of_our_own_environments(team):
-    """Whatever a user's folder holds, make test neither runs nor reads it."""
+    """Whatever folder a user names, pytest on this project neither runs nor reads it."""
+    code = "import tests.conftest, devkit.places as p; print(p.repository())"
     asked = subprocess.run(
-        ["make", "-n", "test", f"ENVIRONMENTS={team}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert str(team) not in asked.stdout
-    collected = subprocess.run(
-        [sys.executable, "-m", "pytest", "--collect-only", "-q"],
+        [sys.executable, "-c", code],
         cwd=ROOT, env={**os.environ, "ENVIRONMENTS": str(team)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert "adder" not in collected.stdout
+    assert asked.stdout.strip() == str(ROOT), asked.stderr
+
+
+def test_a_file_of_a_users_beside_our_environments_is_not_ours_to_test(pytestconfig):
+    """A first user's environment in a clone may be half written when make test is run."""
+    places = pytestconfig.getini("testpaths")
+    assert "environments" not in places
+    assert {f"environments/{name}" for name in NAMES} < set(places)
+    linted = subprocess.run(
+        ["make", "-n", "lint"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert not re.search(r"ruff \w+ (--check )?\.($|\s)|environments($|\s)", linted), linted
