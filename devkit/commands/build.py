@@ -26,9 +26,10 @@ def register(commands: Any) -> None:
     building.set_defaults(command=_build)
 
 
-def _build(options: argparse.Namespace, _: Console) -> int:
+def _build(options: argparse.Namespace, console: Console) -> int:
+    del console
     try:
-        _, parameters, _ = from_samconfig(options.config_env)
+        parameters = from_samconfig(options.config_env)[1]
         asked = options.architecture or parameters["Architecture"]
         for architecture in _BOTH if asked == "both" else (asked,):
             if failed := sam.build(architecture):
