@@ -66,6 +66,13 @@ def register(commands: Any) -> None:
     parser.add_argument("--temperature", type=float, default=1.0, help="of sampling (1.0)")
     parser.add_argument("--top-p", type=float, default=1.0, help="of sampling (1.0)")
     parser.add_argument(
+        "--leave-out",
+        action="append",
+        default=[],
+        choices=("temperature", "top_p"),
+        help="do not send this to an HTTP server or Bedrock; some models refuse the pair",
+    )
+    parser.add_argument(
         "--max-tokens", type=at_least(1), default=4_096, help="sampling_max_tokens (4096)"
     )
     parser.add_argument("--run", type=Path, help="directory (default runs/AGENT-TIME)")

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Collection
 from typing import Any, cast
 
 from devkit.aws_session import new_session
 from devkit.emulator.job_runtime import SampleRequest
 from devkit.emulator.service_model import ServiceError
-from devkit.policies.openai_server import error_shape
+from devkit.policies.openai_server import Dialect, error_shape
 
 Message = dict[str, Any]
 _REASONS = {
@@ -32,10 +33,14 @@ class Converse:
     Args:
         client: boto3's ``bedrock-runtime``.
         model: model id, inference profile id or ARN.
+        takes: what of a request the model takes.
     """
 
-    def __init__(self, client: Any, model: str) -> None:
+    def __init__(self, client: Any, model: str, takes: Dialect | None = None) -> None:
         self.complaints: Counter[str] = Counter()
+        self._takes = takes or Dialect()
+        for name in sorted(self._takes.left_out):
+            self.complaints[f"{name} is left out of every request: the model refuses it"] += 1
         self._client = client
         self._model = model
 
@@ -48,23 +53,29 @@ class Converse:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            answer = self._client.converse(modelId=self._model, **request_of(asked.body))
+            body = self._takes.of(asked.body)
+            answer = self._client.converse(modelId=self._model, **request_of(body))
         except ClientError as error:
             response: Any = error.response
             status = int(response["ResponseMetadata"]["HTTPStatusCode"])
-            self.complaints[f"{status}: {response['Error'].get('Message', '')[:200]}"] += 1
+            said = str(response["Error"].get("Message", ""))
+            self.complaints[f"{status}: {said[:200]}"] += 1
             retry_after = 1 if status == 429 else None
-            raise ServiceError(error_shape(status), "Bedrock refused.", retry_after) from None
+            raise ServiceError(error_shape(status), said[:500], retry_after) from None
         except BotoCoreError as error:
             self.complaints[f"{type(error).__name__}: {error}"[:200]] += 1
             raise ServiceError(error_shape(500), "Bedrock did not answer.") from None
         return completion_of(answer, self._model)
 
 
-def connect(model: str) -> Converse:
+def connect(model: str, leave_out: Collection[str] = ()) -> Converse:
     """Find credentials and region, and ask the model once.
 
     Made before the local stack, which turns the environment's credentials to its own.
+
+    Args:
+        leave_out: sampling parameters the model does not take; what it refuses in its first answer is
+            left out as well.
 
     Raises:
         ValueError: there are no credentials or no region, or the model does not answer.
@@ -81,19 +92,30 @@ def connect(model: str) -> Converse:
         read_timeout=300, retries={"total_max_attempts": 1}, max_pool_connections=64
     )  # the stack decides what is tried again
     client = session.client("bedrock-runtime", config=config)
-    try:
-        client.converse(
-            modelId=model,
-            messages=[{"role": "user", "content": [{"text": "Say OK."}]}],
-            inferenceConfig={"maxTokens": 8},
-        )
-    except ClientError as error:
-        response: Any = error.response
-        said = response["Error"].get("Message", "")
-        raise ValueError(f"Bedrock refuses model {model!r}: {said}; correct --policy") from None
-    except BotoCoreError as error:
-        raise ValueError(f"Bedrock does not answer: {error}") from None
-    return Converse(client, model)
+    asked = {
+        "messages": [{"role": "user", "content": "Say OK."}],
+        "max_tokens": 8,
+        "temperature": 0.5,
+        "top_p": 0.9,
+    }
+    known = Dialect(frozenset(leave_out))
+    while True:
+        try:
+            client.converse(modelId=model, **request_of(known.of(asked)))
+        except ClientError as error:
+            response: Any = error.response
+            said = str(response["Error"].get("Message", ""))
+            # Bedrock's own names: "`temperature` and `top_p` cannot both be specified for this model".
+            learned = known.after(said.replace("topP", "top_p"))
+            if learned is None:
+                raise ValueError(
+                    f"Bedrock refuses model {model!r}: {said}; correct --policy"
+                ) from None
+            known = learned
+        except BotoCoreError as error:
+            raise ValueError(f"Bedrock does not answer: {error}") from None
+        else:
+            return Converse(client, model, known)
 
 
 def request_of(body: dict[str, Any]) -> dict[str, Any]:
@@ -127,15 +149,21 @@ def request_of(body: dict[str, Any]) -> dict[str, Any]:
 def completion_of(answer: dict[str, Any], model: str) -> dict[str, Any]:
     """A Converse answer as a chat completion."""
     texts: list[str] = []
+    thoughts: list[str] = []
     calls: list[Message] = []
     for block in answer["output"]["message"]["content"]:
         if "text" in block:
             texts.append(block["text"])
+        elif "reasoningContent" in block:
+            told = block["reasoningContent"].get("reasoningText") or {}
+            thoughts.append(told.get("text", ""))
         elif "toolUse" in block:
             used = block["toolUse"]
             function = {"name": used["name"], "arguments": json.dumps(used.get("input") or {})}
             calls.append({"id": used["toolUseId"], "type": "function", "function": function})
     message: Message = {"role": "assistant", "content": "".join(texts) or None}
+    if any(thoughts):
+        message["reasoning_content"] = "".join(thoughts)
     if calls:
         message["tool_calls"] = calls
     reason = answer.get("stopReason", "end_turn")
@@ -207,6 +235,14 @@ def _inference(body: dict[str, Any]) -> dict[str, Any]:
         "stopSequences": [stop] if isinstance(stop, str) else stop,
     }
     return {name: value for name, value in config.items() if value is not None}
+
+
+def _called(body: dict[str, Any]) -> list[str]:
+    """Names of the tools that the conversation has called."""
+    calls = [
+        call for message in body.get("messages", []) for call in message.get("tool_calls") or []
+    ]
+    return list(dict.fromkeys(call.get("function", {}).get("name") or "none" for call in calls))
 
 
 def _tools(body: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import hashlib
 import os
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,7 +49,14 @@ class ChosenPolicy:
 
 
 def choose(
-    text: str, *, agent: str, skill: float = 0.75, model: str = "", seed: int = 0, turn: float = 0.0
+    text: str,
+    *,
+    agent: str,
+    skill: float = 0.75,
+    model: str = "",
+    seed: int = 0,
+    turn: float = 0.0,
+    leave_out: Collection[str] = (),
 ) -> ChosenPolicy:
     """Make a policy ready; a server is asked once whether it is there.
 
@@ -60,6 +67,7 @@ def choose(
         model: that an HTTP server is asked for; if empty, the only one it has.
         seed: of the mix, and of the seeds a server is sent.
         turn: seconds a script takes for a turn.
+        leave_out: sampling parameters that an HTTP server or Bedrock is not sent.
 
     Raises:
         ValueError: saying what is wrong with the name, the server or the credentials.
@@ -70,7 +78,9 @@ def choose(
         name = text if rest else mixed
         return ChosenPolicy(name, scripted(agent, rest, skill, seed, turn), scripted=True)
     if kind in ("http", "https"):
-        server = openai_server.connect(text, model=model, seed=lambda asked: seed_of(seed, asked))
+        server = openai_server.connect(
+            text, model=model, seed=lambda asked: seed_of(seed, asked), leave_out=leave_out
+        )
         return ChosenPolicy(
             text,
             server.sample,
@@ -79,7 +89,7 @@ def choose(
             complaints=lambda: server.complaints,
         )
     if kind == "bedrock" and rest:
-        converse = bedrock.connect(rest)
+        converse = bedrock.connect(rest, leave_out)
         return ChosenPolicy(
             text, converse.sample, model=rest, complaints=lambda: converse.complaints
         )

@@ -59,6 +59,7 @@ def plan_of(options: argparse.Namespace) -> RehearsalPlan:
             skill=options.skill,
             model=options.model,
             seed=options.seed,
+            leave_out=options.leave_out,
         )
         mode = options.mode or ("durable" if faults.kill or not policy.scripted else "inline")
     if policy.model_endpoint and options.faults:

@@ -24,6 +24,7 @@ elasticsearch do it.
 from __future__ import annotations
 
 import errno
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -101,7 +102,7 @@ _REFUSALS: dict[str, frozenset[str]] = {
 }
 
 # Codes of AWS services that answer with 400: throttled, or our own credentials are at fault.
-_AWS_OUTAGES = _names(
+AWS_OUTAGES = _names(
     "ThrottlingException Throttling ThrottledException RequestThrottled RequestThrottledException "
     "TooManyRequestsException RequestLimitExceeded ProvisionedThroughputExceededException SlowDown "
     "BandwidthLimitExceeded LimitExceededException PriorRequestNotComplete "
@@ -109,6 +110,17 @@ _AWS_OUTAGES = _names(
     "ServiceUnavailableException InternalError InternalFailure "
     "InternalServerError RequestTimeout RequestTimeoutException ExpiredToken ExpiredTokenException "
     "InvalidClientTokenId UnrecognizedClientException ModelNotReadyException"
+)
+# How servers say that a conversation is longer than the model's context: OpenAI and vLLM, SGLang,
+# llama.cpp, Ollama, LMDeploy and TGI, Bedrock and Anthropic, Mistral, Gemini.
+_CONTEXT = re.compile(
+    r"context[ _-]?(?:length|window|size|limit)|max(?:imum)?[ _-]model[ _-]len|(?:prompt|input|messages?)"
+    r"[^.]{0,60}(?:too long|too large|exceeds?)[^.]{0,60}(?:tokens?|length|limit|maximum)"
+    r"|prompt is too long|input is too long|too many (?:input )?tokens"
+    r"|input (?:tokens? )?(?:length|count)[^.]{0,60}exceed"
+    r"|exceeds? the (?:maximum|max) (?:number of )?(?:allowed )?(?:input )?(?:tokens|sequence length)"
+    r"|reduce the length of the (?:messages|prompt|input)",
+    re.IGNORECASE,
 )
 # gRPC: what the service did, not what it was asked.
 _GRPC_OUTAGES = _names(
@@ -235,7 +247,7 @@ def _aws(error: BaseException) -> Verdict | None:
     document = cast("dict[str, dict[str, Any]]", answer)
     code = str(document.get("Error", {}).get("Code", ""))
     status: Any = document.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    outage = code in _AWS_OUTAGES or status == 429 or (isinstance(status, int) and status >= 500)
+    outage = code in AWS_OUTAGES or status == 429 or (isinstance(status, int) and status >= 500)
     return "outage" if outage else "refusal"
 
 
@@ -288,6 +300,14 @@ _RULES: Iterable[Callable[[BaseException], Verdict | None]] = (
 
 def _is(error: BaseException, package: str, name: str) -> bool:
     return _named(error, {package: frozenset({name})})
+
+
+def names_context(status: int, said: str) -> bool:
+    """Whether a refused request was refused because the conversation is longer than the model reads.
+
+    No status or code of its own tells it apart; servers answer 400 (413, 422) and a sentence.
+    """
+    return status in (400, 413, 422) and _CONTEXT.search(said[:2_000]) is not None
 
 
 def of_agent(error: BaseException, name: str) -> RolloutError:

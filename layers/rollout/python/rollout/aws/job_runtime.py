@@ -3,6 +3,8 @@
 A Job Runtime Sample is captured into the trajectory and is not idempotent, so it is repeated only
 when it provably was not captured: the connection was refused or timed out before it stood, or the
 service answered 429. Everything else ends the attempt (DESIGN: "Sample is retried only when...").
+Nothing is captured at a hosted endpoint, so whatever may pass is sent again there until the deadline; it
+throttles with HTTP 400 and passes on its container's errors as 424.
 """
 
 from __future__ import annotations
@@ -11,15 +13,18 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from rollout.aws import clients
-from rollout.errors import BadReply, OutOfTime, SampleFailed
+from rollout.errors import BadReply, ContextFull, OutOfTime, RolloutError, SampleFailed
+from rollout.judgement import AWS_OUTAGES, names_context
 from rollout.policy import MAX_REPLY_BYTES, Policy
 from rollout.settings import Settings
 from rollout.trust import Destination
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 8.0
+# Characters of an error's code that are kept.
+_LONGEST_CODE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class JobRuntimePolicy:
                 JobArn=self.job_arn, TrajectoryId=self.trajectory_id, Body=body
             )
 
-        return _until_sent(send, deadline)
+        return _until_sent(send, deadline, _of_job)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ class HostedPolicy:
                 Body=body,
             )
 
-        return _until_sent(send, deadline)
+        return _until_sent(send, deadline, _of_endpoint)
 
 
 def policy_for(destination: Destination, settings: Settings) -> Policy:
@@ -76,46 +81,89 @@ def policy_for(destination: Destination, settings: Settings) -> Policy:
     return JobRuntimePolicy(client, destination.job_arn, destination.trajectory_id)
 
 
-def _until_sent(send: Callable[[], Any], deadline: float) -> bytes:
-    """Send a Sample; repeat it, with jitter, for as long as it provably was not captured."""
+def _until_sent(
+    send: Callable[[], Any], deadline: float, failure: Callable[[Exception], RolloutError]
+) -> bytes:
+    """Send a Sample; repeat it, with jitter, while it provably was not captured and may pass.
+
+    Args:
+        failure: what an exception of botocore's means at this runtime.
+    """
     longest = _FIRST_PAUSE
     while True:
         try:
-            return _read(_attempt(send))
-        except SampleFailed as error:
-            if error.captured != "no" or error.retry_after is None:
-                raise
-            pause = max(random.uniform(0, longest), error.retry_after)  # noqa: S311 - jitter
-            if time.time() + pause >= deadline:
-                raise
-            time.sleep(pause)
-            longest = min(longest * 2, _LONGEST_PAUSE)
+            return _read(send())
+        except RolloutError:
+            raise
+        except Exception as error:  # noqa: BLE001 - also what botocore's parsers choke on
+            failed = failure(error)
+        if not isinstance(failed, SampleFailed) or failed.captured != "no":
+            raise failed
+        if failed.retry_after is None:
+            raise failed
+        pause = max(random.uniform(0, longest), failed.retry_after)  # noqa: S311 - jitter
+        if time.time() + pause >= deadline:
+            raise failed
+        time.sleep(pause)
+        longest = min(longest * 2, _LONGEST_PAUSE)
         if time.time() >= deadline:
             raise OutOfTime("No time is left to sample another turn.")
 
 
-def _attempt(send: Callable[[], Any]) -> Any:
-    """One attempt; every way it can fail becomes a SampleFailed that knows what was captured."""
+def _read(response: Any) -> bytes:
+    """The reply's bytes."""
+    data = response["Body"].read(MAX_REPLY_BYTES + 1)
+    if len(data) > MAX_REPLY_BYTES:
+        raise BadReply(f"The policy's reply is larger than {MAX_REPLY_BYTES} bytes.")
+    return data
+
+
+def _of_job(error: Exception) -> RolloutError:
+    """A failure at the Job Runtime: what was captured decides whether it may be repeated."""
     from botocore import exceptions as boto
 
-    try:
-        return send()
-    except boto.ClientError as error:
-        raise _refused(error) from None
-    except (boto.ConnectTimeoutError, boto.ProxyConnectionError) as error:
-        raise _unreached(error) from None
-    except boto.EndpointConnectionError as error:  # refused, or the name did not resolve
-        raise _unreached(error) from None
-    except boto.HTTPClientError as error:  # read timeout, reset, closed while waiting
-        raise SampleFailed(
-            f"The connection broke while the turn was being sampled ({type(error).__name__}); "
-            "it may have been captured, so it is not sampled again.",
-            captured="unknown",
-        ) from None
-    except boto.BotoCoreError as error:  # no credentials, parameter validation: nothing was sent
-        raise SampleFailed(
-            f"The Sample could not be sent: {type(error).__name__}.", captured="no"
-        ) from None
+    if isinstance(error, boto.ClientError):
+        return _refused(_Answer.of(error))
+    if isinstance(
+        error, (boto.ConnectTimeoutError, boto.ProxyConnectionError, boto.EndpointConnectionError)
+    ):  # refused, or the name did not resolve
+        return _unreached(error)
+    if _is_unsent(error):
+        return SampleFailed(f"The Sample could not be sent: {type(error).__name__}.", captured="no")
+    # Read timeout, reset, closed while waiting or in the middle of the reply.
+    return SampleFailed(
+        f"Sampling broke off ({type(error).__name__}); the turn may have been captured, so it is not "
+        "sampled again.",
+        captured="unknown",
+    )
+
+
+def _of_endpoint(error: Exception) -> RolloutError:
+    """A failure at a hosted endpoint, where nothing is captured."""
+    from botocore import exceptions as boto
+
+    if isinstance(error, boto.ClientError):
+        answer = _Answer.of(error)
+        if answer.may_pass:
+            return SampleFailed(answer.detail, captured="no", retry_after=answer.retry_after)
+        return _refused(answer)
+    if _is_unsent(error):
+        return SampleFailed(f"The Sample could not be sent: {type(error).__name__}.", captured="no")
+    return _unreached(error)
+
+
+def _is_unsent(error: Exception) -> bool:
+    """Whether nothing was sent: no credentials, no region, parameters that are refused here."""
+    from botocore import exceptions as boto
+
+    kinds = (
+        boto.NoCredentialsError,
+        boto.PartialCredentialsError,
+        boto.CredentialRetrievalError,
+        boto.NoRegionError,
+        boto.ParamValidationError,
+    )
+    return isinstance(error, kinds)
 
 
 def _unreached(error: Exception) -> SampleFailed:
@@ -126,30 +174,60 @@ def _unreached(error: Exception) -> SampleFailed:
     )
 
 
-def _refused(error: Any) -> SampleFailed:
-    """An HTTP error answer: by status code, never by its text."""
-    metadata = error.response.get("ResponseMetadata", {})
-    status = int(metadata.get("HTTPStatusCode", 0))
-    code = error.response.get("Error", {}).get("Code", "")
-    detail = f"Sample answered {status} {code}."
-    if status == 429:
-        return SampleFailed(detail, captured="no", retry_after=clients.retry_after(metadata))
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """An HTTP error answer.
+
+    Args:
+        status: of the container behind a hosted endpoint, where it is the container's answer.
+        said: its text; looked at, never kept.
+    """
+
+    status: int
+    code: str
+    said: str
+    retry_after: int
+
+    @classmethod
+    def of(cls, error: Any) -> _Answer:
+        response, metadata, told = (
+            _object(value)
+            for value in (
+                error.response,
+                _object(error.response).get("ResponseMetadata"),
+                _object(error.response).get("Error"),
+            )
+        )
+        status = response.get("OriginalStatusCode") or metadata.get("HTTPStatusCode")
+        return cls(
+            status if isinstance(status, int) else 0,
+            str(told.get("Code", ""))[:_LONGEST_CODE],
+            f"{told.get('Message', '')} {response.get('OriginalMessage', '')}",
+            clients.retry_after({"HTTPHeaders": _object(metadata.get("HTTPHeaders"))}),
+        )
+
+    @property
+    def detail(self) -> str:
+        return f"Sample answered {self.status} {self.code}."
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether it may be another answer in a moment."""
+        return self.status in (408, 429) or self.status >= 500 or self.code in AWS_OUTAGES
+
+
+def _refused(answer: _Answer) -> RolloutError:
+    """By status and code; by the text only where nothing else tells a full context."""
+    if answer.status == 429:
+        return SampleFailed(answer.detail, captured="no", retry_after=answer.retry_after)
+    if names_context(answer.status, answer.said):
+        return ContextFull(
+            "The conversation is longer than the model can read; score what was reached."
+        )
     # 4xx: the request was refused before it reached the model. 5xx: nobody can know.
-    return SampleFailed(detail, captured="no" if 400 <= status < 500 else "unknown")
+    refused = 400 <= answer.status < 500
+    return SampleFailed(answer.detail, captured="no" if refused else "unknown")
 
 
-def _read(response: Any) -> bytes:
-    """The reply's bytes; the turn is captured by now, so nothing here is ever sent again."""
-    from botocore.exceptions import HTTPClientError, IncompleteReadError, ResponseStreamingError
-    from urllib3.exceptions import HTTPError
-
-    try:
-        data = response["Body"].read(MAX_REPLY_BYTES + 1)
-    except (HTTPClientError, IncompleteReadError, ResponseStreamingError, HTTPError) as error:
-        raise SampleFailed(
-            f"The reply broke off ({type(error).__name__}); the turn may have been captured.",
-            captured="unknown",
-        ) from None
-    if len(data) > MAX_REPLY_BYTES:
-        raise BadReply(f"The policy's reply is larger than {MAX_REPLY_BYTES} bytes.")
-    return data
+def _object(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
