@@ -8,8 +8,9 @@ from typing import Any
 
 from moto.dynamodb.models import dynamodb_backends
 
-from rollout.storage.records import iso, shard_of
-from rollout.storage.totals import JOBS, Tally, is_flat, width_at
+from rollout.storage import keys
+from rollout.storage.record import iso
+from rollout.storage.totals import Totals, is_flat, width_at
 
 # 24 November 2026, 00:00 UTC.
 BEGAN = 1_795_478_400.0
@@ -17,14 +18,14 @@ BEGAN = 1_795_478_400.0
 
 def fill(
     table: str, job: str, rollouts: int, *, account: str, region: str, apart: float = 0.5
-) -> Tally:
+) -> Totals:
     """Put a job's rollouts into a table.
 
     Args:
         apart: seconds between two rollouts.
 
     Returns:
-        The job's tally as it is kept.
+        The job's totals as they are kept.
     """
     dice = random.Random(rollouts)  # noqa: S311 - the same crowd every time
     backend: Any = dynamodb_backends[account][region]
@@ -37,20 +38,20 @@ def fill(
         _put(backend, table, row)
         width = width_at(number * apart)
         start = int(at // width) * width
-        bucket = buckets.setdefault(f"{start:010d}#{width}", {"start": start, "width": width})
+        bucket = buckets.setdefault(keys.moment(start, width), {"start": start, "width": width})
         group = groups.setdefault(row["group"], {"start": int(at)})
-        for tally in (whole, bucket, group):
-            _count(tally, row)
+        for totals in (whole, bucket, group):
+            _count(totals, row)
     sums = ("rewarded", "reward_sum", "reward_squares")
     several = [g for g in groups.values() if g.get("rewarded", 0) > 1]
     whole["groups"] = len(several)
     whole["flat"] = sum(is_flat(*(g[name] for name in sums)) for g in several)
-    _put(backend, table, {"pk": JOBS, "sk": job, **whole})
+    _put(backend, table, {"pk": keys.JOBS, "sk": job, **whole})
     for sk, bucket in buckets.items():
-        _put(backend, table, {"pk": f"tally#{job}", "sk": sk, **bucket})
+        _put(backend, table, {"pk": keys.totals(job), "sk": sk, **bucket})
     for sk, group in groups.items():
-        _put(backend, table, {"pk": f"groups#{job}", "sk": sk, **group})
-    return Tally.of(whole)
+        _put(backend, table, {"pk": keys.groups(job), "sk": sk, **group})
+    return Totals.of(whole)
 
 
 def _row(job: str, number: int, at: float, dice: random.Random) -> dict[str, Any]:
@@ -58,8 +59,8 @@ def _row(job: str, number: int, at: float, dice: random.Random) -> dict[str, Any
     group = hashlib.sha256(str(number // 8).encode()).hexdigest()[:16]
     failed = dice.random() < 0.02
     return {
-        "pk": f"rollout#{job}#{trajectory_id}",
-        "sk": "rollout",
+        "pk": keys.rollout(job, trajectory_id),
+        "sk": keys.ROLLOUT,
         "job_arn": job,
         "trajectory_id": trajectory_id,
         "state": "failed" if failed else "ready",
@@ -74,15 +75,15 @@ def _row(job: str, number: int, at: float, dice: random.Random) -> dict[str, Any
         "lease_until": at + 60,
         "accepted_at": iso(at),
         "ended_at": iso(at + 30),
-        "job_shard": f"{job}#{shard_of(trajectory_id):x}",
-        "group_key": f"{job}#{group}",
-        "door": "job",
+        "job_shard": keys.job_shard(job, keys.shard_of(trajectory_id)),
+        "group_key": keys.group(job, group),
+        "entry_point": "job",
         "endpoint": "https://job-runtime.sagemaker.us-west-2.api.aws",
         "region": "us-west-2",
     }
 
 
-def _count(tally: dict[str, Any], row: dict[str, Any]) -> None:
+def _count(totals: dict[str, Any], row: dict[str, Any]) -> None:
     micro = round(float(row.get("reward", 0)) * 1_000_000)
     rewarded = int("reward" in row)
     added = {
@@ -97,7 +98,7 @@ def _count(tally: dict[str, Any], row: dict[str, Any]) -> None:
         "fault_policy": 1 - rewarded,
     }
     for name, value in added.items():
-        tally[name] = tally.get(name, 0) + value
+        totals[name] = totals.get(name, 0) + value
 
 
 def _put(backend: Any, table: str, row: dict[str, Any]) -> None:

@@ -90,7 +90,7 @@ def play(metadata: dict[str, Any], turns_: int, grow: Any = None) -> Result:
         deadline=end,
     )
     if result.status != "ready":
-        raise RuntimeError(f"The rollout failed: {result.error}")
+        raise RuntimeError(f"The rollout failed: {result.failure}")
     return result
 
 
@@ -99,7 +99,7 @@ def play_recorded(metadata: dict[str, Any], turns_: int) -> None:
     request = validate_rollout({"instance": {"turns": turns_}, "metadata": metadata})
     played = play_inline(request, settings(), 600.0)
     if played.result.status != "ready":
-        raise RuntimeError(f"The rollout failed: {played.result.error}")
+        raise RuntimeError(f"The rollout failed: {played.result.failure}")
 
 
 def report(metadata: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ import simpy
 
 from devkit.checks import cost
 from devkit.checks.prices import QUOTAS
-from rollout.storage.records import SHARDS
+from rollout.storage.keys import SHARDS
 
 Process = Generator[Any, Any, Any]
 # Lambda's own retries of an asynchronous event it had no room for: from a second to five minutes

@@ -19,7 +19,7 @@ from devkit.checks.deployed_stack import DeployedStack
 from devkit.checks.prices import QUOTAS
 from devkit.checks.roles import PREREQUISITES, may, statements_of
 from devkit.emulator import template
-from rollout.storage.drain import SWITCH
+from rollout.storage.keys import DRAINING
 from rollout.trust import job_runtime_endpoint
 
 _WORKER_ACTIONS = ("sagemaker:Sample", "sagemaker:CompleteRollout", "sagemaker:UpdateReward")
@@ -66,7 +66,7 @@ def job_function(live: DeployedStack) -> Iterator[CheckResult]:
 
 def not_draining(live: DeployedStack) -> Iterator[CheckResult]:
     """The stack is not being drained."""
-    key = {name: {"S": value} for name, value in SWITCH.items()}
+    key = {name: {"S": value} for name, value in DRAINING.items()}
     table = live.outputs.get("Table", "")
     found = table and live.aws.ask("draining", "dynamodb", "get_item", TableName=table, Key=key)
     if found and "Item" in found:

@@ -19,6 +19,8 @@ from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
 from moto.s3.models import FakeKey, s3_backends
 from werkzeug.serving import make_server
 
+from rollout.storage import keys
+
 _SERVICES = ("dynamodb", "s3")
 
 
@@ -70,12 +72,12 @@ class MotoServer:
         Requests and checkpoints too large for the row stay in the bucket until the process ends.
         """
         region = os.environ["AWS_REGION"]
-        key = DynamoType({"S": f"rollout#{job_arn}#{trajectory_id}"})
+        key = DynamoType({"S": keys.rollout(job_arn, trajectory_id)})
         items: Any = cast("Any", dynamodb_backends)[DEFAULT_ACCOUNT_ID][region].tables[table].items
         rows: dict[Any, Any] = items.pop(key, {})
-        for totals in ("groups", "tally"):
-            items.pop(DynamoType({"S": f"{totals}#{job_arn}"}), None)
-        row: Any = rows.get(DynamoType({"S": "rollout"}))
+        for totals in (keys.groups(job_arn), keys.totals(job_arn)):
+            items.pop(DynamoType({"S": totals}), None)
+        row: Any = rows.get(DynamoType({"S": keys.ROLLOUT}))
         cast("Any", Item).instances_tracked.clear()
         if row is None or "content" not in row.attrs:
             return

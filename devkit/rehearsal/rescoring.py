@@ -149,7 +149,8 @@ def _score_again(
         return record, None
     policy = RecordedPolicy(record)
     result = _play_recorded(record, policy, agent, manifest, settings)
-    found = policy.divergence(result.error)
+    failure = result.failure.document() if result.failure else None
+    found = policy.divergence(failure)
     if found is not None:
         error = {
             "type": DIVERGED,
@@ -171,7 +172,7 @@ def _score_again(
             "status": result.status,
             "reward": result.reward,
             "rewards": result.rewards,
-            "error": result.error,
+            "error": failure,
             "metrics": result.metrics,
             "output": result.output,
             "reports": [],

@@ -1,4 +1,4 @@
-"""The HTTP door: ``POST /rollout``, ``GET /health``, ``GET /rollouts/{trajectory_id}``."""
+"""The HTTP entry point: ``POST /rollout``, ``GET /health``, ``GET /rollouts/{trajectory_id}``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rollout.contract import parse_rollout, prefers_async, read_body
 from rollout.errors import MethodNotAllowed, NotFound, RolloutError
 from rollout.service.health import check
 from rollout.service.http_errors import CONTENT_TYPE, problem
+from rollout.service.look_up import summary
 from rollout.service.play_inline import play_inline
-from rollout.service.start_durable import dispatch
+from rollout.service.start_durable import start_durable
 from rollout.settings import settings
-from rollout.storage.records import Records
 from rollout.telemetry import logs
 
 app = APIGatewayRestResolver()
@@ -38,15 +38,12 @@ def rollout() -> Response[Any]:
     request = parse_rollout(body)
     logs.about(request.metadata.job_arn, request.metadata.trajectory_id)
     if prefers_async(event.headers):
-        known = dispatch(request, settings(), door="api")
-        logs.accepted(group=known.rollout.group, execution=known.execution, repeated=known.repeated)
         # The path with the stage; event.path is without it.
-        headers, document = known.answer(event.request_context.path or event.path)
+        path = event.request_context.path or event.path
+        headers, document = start_durable(request, settings(), entry_point="api").answer(path)
         return Response(202, "application/json", json.dumps(document), headers)
     left = app.lambda_context.get_remaining_time_in_millis() / 1000
-    played = play_inline(request, settings(), left)
-    logs.inline(played.rollout, played.result, played.report, played.verdict)
-    return _json(played.answer())
+    return _json(play_inline(request, settings(), left).answer())
 
 
 # A pattern of our own: a trajectory id may hold a slash.
@@ -56,7 +53,7 @@ def state() -> Response[Any]:
     trajectory_id = unquote(app.current_event.path.removeprefix("/rollouts/"))
     job_arn = app.current_event.query_string_parameters.get("job_arn") or ""
     logs.about(job_arn, trajectory_id)
-    return _json(Records(settings()).get(job_arn, trajectory_id).summary())
+    return _json(summary(job_arn, trajectory_id, settings()))
 
 
 @app.not_found  # pyright: ignore[reportUnknownMemberType] - the decorator has no types

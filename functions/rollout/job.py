@@ -1,4 +1,4 @@
-"""The door a SageMaker AgentRFT job invokes directly: accepts a rollout, answers ``{}``."""
+"""The entry point that a SageMaker AgentRFT job invokes: accepts a rollout, answers ``{}``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from rollout.errors import RolloutError
 from rollout.service.job_event import job_error, job_request
-from rollout.service.start_durable import dispatch
+from rollout.service.start_durable import start_durable
 from rollout.settings import settings
 from rollout.telemetry import logs
 
@@ -17,8 +17,7 @@ def handler(event: Any, context: Any) -> dict[str, str]:
     try:
         request = job_request(event, settings())
         logs.about(request.metadata.job_arn, request.metadata.trajectory_id)
-        known = dispatch(request, settings(), door="job")
-        logs.accepted(group=known.rollout.group, execution=known.execution, repeated=known.repeated)
+        start_durable(request, settings(), entry_point="job")
     except RolloutError as error:
         logs.refused(error)
         return job_error(error)

@@ -16,7 +16,7 @@ from console.application import application
 from rollout.aws import clients
 from rollout.errors import BadQuery
 from rollout.storage.archive import Archive
-from rollout.storage.records import iso
+from rollout.storage.record import iso
 from tests.building import ACCOUNT, JOB_ARN, REGION, make_settings
 
 

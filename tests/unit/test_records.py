@@ -8,22 +8,32 @@ from dataclasses import replace
 import boto3
 import pytest
 
-from rollout.errors import AlreadyRunning, BodyMismatch, NotFound
+from rollout.errors import AlreadyRunning, BodyMismatch, Failure, NotFound
 from rollout.results import Report, Result
-from rollout.storage.records import Records
+from rollout.storage.records import (
+    Answer,
+    Close,
+    Deliver,
+    Play,
+    Records,
+    Start,
+    StartAgain,
+    Wait,
+)
 from tests.building import JOB_ARN, REGION, make_rollout, make_settings
 
 READY = Result(
     status="ready", rewards=[0.5], output={"x": 1}, turns=2, transcript=[{"messages": []}]
 )
+FAILURE = Failure("sample-failed", "Sampling the policy failed", "policy", "gone")
 
 
 def accept(store, lease=60.0, **body):
-    return store.accept(make_rollout(**body), lease=lease, door="api")
+    return store.accept(make_rollout(**body), lease_seconds=lease, entry_point="api")
 
 
 def test_a_rollout_is_accepted_once(store):
-    assert accept(store)[0] == "play"
+    assert isinstance(accept(store), Play)
     with pytest.raises(AlreadyRunning) as caught:
         accept(store)
     assert 1 <= caught.value.retry_after <= 30
@@ -35,17 +45,18 @@ def test_another_body_is_refused(store):
         accept(store, instance={"question": "other"})
 
 
-def test_the_ending_is_answered_from_the_row_and_kept_in_the_bucket(store):
-    _, hold = accept(store)
-    hold.sampling()
-    hold.scored(READY)
-    verdict, again = accept(store)
-    assert verdict == "deliver"
-    again.reported(READY, Report("delivered"))
-    verdict, known = accept(store)
-    assert verdict == "answer"
-    assert known.known.result() == replace(READY, transcript=[])
-    key = known.known.row["content"]
+def test_the_result_is_answered_from_the_row_and_kept_in_the_bucket(store):
+    lease = accept(store).lease
+    lease.sampling()
+    lease.scored(READY)
+    again = accept(store)
+    assert isinstance(again, Deliver)
+    assert again.record.result() == replace(READY, transcript=[])
+    again.lease.reported(READY, Report("delivered"))
+    answer = accept(store)
+    assert isinstance(answer, Answer)
+    assert answer.record.result() == replace(READY, transcript=[])
+    key = answer.record.row["content"]
     body = boto3.client("s3", REGION).get_object(Bucket="trajectories", Key=key)["Body"].read()
     document = json.loads(gzip.decompress(body))
     assert document["result"]["reward"] == 0.5
@@ -54,8 +65,7 @@ def test_the_ending_is_answered_from_the_row_and_kept_in_the_bucket(store):
 
 def test_nothing_but_numbers_is_kept_where_privacy_asks_for_it(store):
     private = Records(make_settings(record_content="numbers"))
-    _, hold = private.accept(make_rollout(), lease=60, door="api")
-    hold.scored(READY)
+    private.accept(make_rollout(), lease_seconds=60, entry_point="api").lease.scored(READY)
     row = private.get(JOB_ARN, "t-1").row
     assert "output" not in row
     assert "content" not in row
@@ -63,29 +73,32 @@ def test_nothing_but_numbers_is_kept_where_privacy_asks_for_it(store):
 
 
 def test_a_failure_before_any_turn_is_played_again_and_one_after_is_not(store):
-    _, hold = accept(store)
-    failed = Result(status="failed", rewards=None, error={"boundary": "policy"})
-    hold.scored(failed)
-    hold.reported(failed, Report("delivered"))
-    verdict, second = accept(store)
-    assert (verdict, second.attempt) == ("play", 2)
+    lease = accept(store).lease
+    failed = Result(status="failed", rewards=None, failure=FAILURE)
+    lease.scored(failed)
+    lease.reported(failed, Report("delivered"))
+    again = accept(store)
+    assert isinstance(again, Play)
+    assert again.lease.attempt == 2
     touched = replace(failed, possibly_captured=1)
-    second.scored(touched)
-    second.reported(touched, Report("delivered"))
-    assert accept(store)[0] == "answer"
+    again.lease.scored(touched)
+    again.lease.reported(touched, Report("delivered"))
+    answer = accept(store)
+    assert isinstance(answer, Answer)
+    assert answer.record.result().failure == FAILURE
 
 
 def test_a_dead_rollout_is_played_again_only_if_it_had_not_begun_to_sample(store):
     accept(store, lease=-1, trajectory_id="untouched")
-    assert accept(store, trajectory_id="untouched")[0] == "play"
-    _, hold = accept(store, lease=-1, trajectory_id="sampling")
-    hold.sampling()
-    verdict, settling = accept(store, trajectory_id="sampling")
-    assert (verdict, settling.attempt) == ("settle", 2)
+    assert isinstance(accept(store, trajectory_id="untouched"), Play)
+    accept(store, lease=-1, trajectory_id="sampling").lease.sampling()
+    decision = accept(store, trajectory_id="sampling")
+    assert isinstance(decision, Close)
+    assert decision.lease.attempt == 2
 
 
 def test_a_process_believed_dead_cannot_write_any_more(store):
-    _, zombie = accept(store, lease=-1)
+    zombie = accept(store, lease=-1).lease
     accept(store)
     with pytest.raises(AlreadyRunning):
         zombie.sampling()
@@ -94,20 +107,20 @@ def test_a_process_believed_dead_cannot_write_any_more(store):
 
 
 def test_a_refused_report_makes_the_rollout_failed(store):
-    _, hold = accept(store)
-    hold.scored(READY)
-    hold.reported(READY, Report("refused", "409"))
+    lease = accept(store).lease
+    lease.scored(READY)
+    lease.reported(READY, Report("refused", "409"))
     record = store.get(JOB_ARN, "t-1")
     assert record.state == "failed"
     assert record.row["boundary"] == "trainer"
 
 
 def test_open_rollouts_are_indexed_and_ended_ones_are_not(store):
-    _, hold = accept(store)
+    lease = accept(store).lease
     assert _open(store) == 1
-    hold.scored(READY)
+    lease.scored(READY)
     assert _open(store) == 1
-    hold.reported(READY, Report("delivered"))
+    lease.reported(READY, Report("delivered"))
     assert _open(store) == 0
 
 
@@ -131,7 +144,7 @@ def _open(store) -> int:
 
 
 def accept_durable(store, **body):
-    return store.accept_durable(make_rollout(**body), door="job")
+    return store.accept_durable(make_rollout(**body), entry_point="job")
 
 
 def begin(store, attempt=1):
@@ -139,72 +152,74 @@ def begin(store, attempt=1):
 
 
 def test_a_durable_rollout_is_accepted_begun_and_begun_again_by_the_same_execution(store):
-    verdict, hold = accept_durable(store)
-    assert (verdict, hold.attempt) == ("new", 1)
+    decision = accept_durable(store)
+    assert isinstance(decision, Start)
+    assert decision.lease.attempt == 1
     first = begin(store)
     assert first["request"]["instance"] == make_rollout().request.instance
     assert abs(first["accepted"] - time.time()) < 5
     assert begin(store) == first
     assert begin(store, attempt=2) is None
     assert store.get(JOB_ARN, "t-1").state == "running"
-    assert accept_durable(store)[0] == "wait"
+    assert accept_durable(store) == Wait(attempt=1)
 
 
 def test_an_acceptance_is_withdrawn_unless_somebody_has_joined(store):
-    _, mine = accept_durable(store)
-    mine.withdraw()
+    first = accept_durable(store)
+    first.lease.withdraw(first.starter)
     with pytest.raises(NotFound):
         store.get(JOB_ARN, "t-1")
-    _, mine = accept_durable(store)
-    verdict, _ = accept_durable(store)  # a repeat that may have started it
-    assert verdict == "again"
-    mine.withdraw()
+    first = accept_durable(store)
+    assert accept_durable(store) == StartAgain(attempt=1)  # a repeat that may have started it
+    first.lease.withdraw(first.starter)
     assert store.get(JOB_ARN, "t-1").state == "accepted"
 
 
 def test_what_was_withdrawn_or_closed_is_not_begun(store):
-    _, hold = accept_durable(store)
-    hold.withdraw()
+    withdrawn = accept_durable(store)
+    withdrawn.lease.withdraw(withdrawn.starter)
     assert begin(store) is None
     accept_durable(store)
     taken = store.take(store.get(JOB_ARN, "t-1"))
-    assert taken.attempt == 2
+    assert isinstance(taken, Close)
+    assert taken.lease.attempt == 2
     assert begin(store) is None
-    taken.scored(replace(READY, status="failed", rewards=None))
+    taken.lease.scored(replace(READY, status="failed", rewards=None))
     assert begin(store, attempt=2) is None
 
 
 def test_a_write_that_is_repeated_after_a_crash_changes_nothing(store):
-    _, hold = accept_durable(store)
+    lease = accept_durable(store).lease
     begin(store)
     for _ in range(2):
-        hold.sampling()
-        hold.scored(READY)
+        lease.sampling()
+        lease.scored(READY)
     for _ in range(2):
-        hold.reported(READY, Report("delivered"))
-    hold.scored(READY)
+        lease.reported(READY, Report("delivered"))
+    lease.scored(READY)
     row = store.get(JOB_ARN, "t-1")
     assert (row.state, row.result().rewards) == ("ready", [0.5])
     assert "request" not in row.row
 
 
 def test_whoever_was_taken_from_cannot_write_any_more(store):
-    _, hold = accept_durable(store)
+    lease = accept_durable(store).lease
     begin(store)
     store.take(store.get(JOB_ARN, "t-1"))
-    for write in (hold.sampling, lambda: hold.scored(READY)):
+    for write in (lease.sampling, lambda: lease.scored(READY)):
         with pytest.raises(AlreadyRunning):
             write()
 
 
 def test_a_rollout_that_failed_before_any_turn_gets_another_attempt(store):
-    _, hold = accept_durable(store)
+    lease = accept_durable(store).lease
     begin(store)
     failed = replace(READY, status="failed", rewards=None, turns=0)
-    hold.scored(failed)
-    hold.reported(failed, Report("delivered"))
-    verdict, again = accept_durable(store)
-    assert (verdict, again.attempt) == ("new", 2)
+    lease.scored(failed)
+    lease.reported(failed, Report("delivered"))
+    again = accept_durable(store)
+    assert isinstance(again, Start)
+    assert again.lease.attempt == 2
     assert begin(store, attempt=2) is not None
 
 
@@ -220,9 +235,9 @@ def test_open_rollouts_are_counted_and_claimed_once(store):
 def test_an_execution_that_gave_up_its_report_leaves_it_to_the_sweep_at_once(store):
     accept_durable(store)
     begin(store)
-    hold = store.hold(make_rollout(), 1, report_patience=14_400)
-    hold.scored(READY)
+    lease = store.lease(make_rollout(), 1, report_due_seconds=14_400)
+    lease.scored(READY)
     assert list(store.due(time.time() + 120, 10)) == []  # the execution is at it
-    hold.reported(READY, Report("pending", "the trainer is out"))
+    lease.reported(READY, Report("pending", "the trainer is out"))
     (record,) = store.due(time.time() + 120, 10)
     assert record.state == "scored"

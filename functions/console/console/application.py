@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console.show import link, templates
 from console.views import Answer, Views
-from rollout.errors import NotFound, RolloutError
+from rollout.errors import MethodNotAllowed, NotFound, RolloutError
 from rollout.settings import Settings
 from rollout.storage.archive import Archive
 
@@ -100,7 +100,7 @@ def _log() -> Any:
 def _refused(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     if status == 405:
-        return _failed(request, 405, "The console only shows", "It takes GET and HEAD.")
+        return _failed(request, 405, MethodNotAllowed.title, "The console takes GET and HEAD.")
     return _failed(request, status, NotFound.title, "There is no such page.")
 
 

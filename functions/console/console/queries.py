@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rollout.errors import BadQuery
-from rollout.storage.records import iso
-from rollout.storage.totals import EVALUATION
+from rollout.storage.keys import EVALUATION
+from rollout.storage.record import STATES, iso
 
-STATES = ("accepted", "running", "scored", "ready", "failed")
 _JOB = re.compile(r"arn:[a-z0-9:/_\-]{1,250}", re.IGNORECASE)
 _GROUP = re.compile(r"[0-9a-f]{16}")
 

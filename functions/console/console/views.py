@@ -14,8 +14,8 @@ from console.transcript import MOST_SHOWN, PER_PAGE, side_by_side, turns_of
 from rollout.errors import NotFound, TooLarge
 from rollout.settings import Settings
 from rollout.storage.archive import Archive
-from rollout.storage.records import Record
-from rollout.storage.totals import Tally, is_flat
+from rollout.storage.record import STATES, Record
+from rollout.storage.totals import Totals, is_flat
 
 # A template with its context, or an answer as it is.
 Answer = tuple[str, dict[str, Any]] | Response
@@ -43,14 +43,14 @@ class Views:
         jobs, cut = self._archive().jobs()
         more = str(begin + _JOBS) if len(jobs) > begin + _JOBS else ""
         shown = jobs[begin : begin + _JOBS]
-        busy = any(tally.in_flight for _, tally in shown)
+        busy = any(totals.in_flight for _, totals in shown)
         return "jobs.html", {"jobs": shown, "more": more, "cut": cut, "begin": begin, "busy": busy}
 
     def job(self, request: Request) -> Answer:
         """One job: its figures, charts and rollouts."""
         query = request.query_params
         job, asked = queries.job_of(query), queries.Filter.of(query)
-        tally = self._archive().job(job)
+        totals = self._archive().job(job)
         cursor = query.get("cursor", "")
         page = self._archive().rollouts(
             job,
@@ -66,14 +66,14 @@ class Views:
         }
         return "job.html", {
             "job": job,
-            "tally": tally,
+            "totals": totals,
             "page": page,
             "filter": asked,
             "kept": kept,
             "cursor": cursor,
-            "states": queries.STATES,
+            "states": STATES,
             "passing": self._settings().pass_reward,
-            "faults": _bars(tally),
+            "faults": _bars(totals),
         }
 
     def series(self, request: Request) -> Answer:
@@ -103,17 +103,17 @@ class Views:
             if "cursor" in request.query_params
             else ""
         )
-        tally = self._archive().job(job)
+        totals = self._archive().job(job)
         rows, more = self._archive().groups(job, limit=_GROUPS, cursor=cursor)
         shown = [
             (
                 row["sk"],
-                Tally.of(row),
+                Totals.of(row),
                 is_flat(row["rewarded"], row.get("reward_sum", 0), row.get("reward_squares", 0)),
             )
             for row in rows
         ]
-        return "groups.html", {"job": job, "tally": tally, "groups": shown, "more": more}
+        return "groups.html", {"job": job, "totals": totals, "groups": shown, "more": more}
 
     def group(self, request: Request) -> Answer:
         """The rollouts of one problem; two of them can be compared."""
@@ -197,10 +197,10 @@ class Views:
         return turns_of(document), document, ""
 
 
-def _bars(tally: Tally) -> list[tuple[str, int, float]]:
+def _bars(totals: Totals) -> list[tuple[str, int, float]]:
     """Failures by boundary: name, count and length of the bar in per cent of the longest."""
-    most = max(tally.faults.values(), default=1)
-    ordered = sorted(tally.faults.items(), key=lambda fault: -fault[1])
+    most = max(totals.faults.values(), default=1)
+    ordered = sorted(totals.faults.items(), key=lambda fault: -fault[1])
     return [(name, count, 100 * count / most) for name, count in ordered]
 
 

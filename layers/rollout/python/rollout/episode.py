@@ -73,6 +73,16 @@ class Turn:
     reply: dict[str, Any]
     seconds: float
 
+    def document(self) -> dict[str, Any]:
+        """The turn as a trajectory holds it; it shares what it holds, for a transcript may be large."""
+        return {
+            "messages": self.messages,
+            "known": self.known,
+            "params": self.params,
+            "reply": self.reply,
+            "seconds": self.seconds,
+        }
+
 
 class _Written(NamedTuple):
     """A message as JSON, and a mark that tells whether it has changed since."""
@@ -287,13 +297,13 @@ class Episode:
                 ]
             messages.extend(answers)
 
-    def step(self, name: str, effect: Callable[[], Any], *, again: bool = False) -> Any:
+    def step(self, name: str, effect: Callable[[], Any], *, idempotent: bool = False) -> Any:
         """Make a side effect once, also when the rollout replays.
 
         Args:
             name: tells the step apart in the execution's history.
             effect: does it, and returns what :mod:`rollout.values` makes JSON of; may be ``async def``.
-            again: whether it may be made a second time where the process died in the middle of it.
+            idempotent: whether it may be made a second time where the process died in the middle of it.
 
         Returns:
             The value as JSON: a tuple is a list, keys are text. The same inline and durable.
@@ -303,7 +313,7 @@ class Episode:
             ToolBroken: what the effect calls is down; see :mod:`rollout.judgement`.
         """
         self._check_open()
-        return self._steps.step(name, lambda: _made(name, effect), again=again)
+        return self._steps.step(name, lambda: _made(name, effect), idempotent=idempotent)
 
     # --- what the run uses --------------------------------------------------------------------
 

@@ -47,6 +47,7 @@ programs may match on it. Details never hold prompts, replies or instances.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 Boundary = Literal["caller", "agent", "policy", "tool", "deadline", "trainer", "platform"]
@@ -54,6 +55,38 @@ Captured = Literal["no", "unknown", "yes"]
 
 # A row holds the detail of an error; what an error quotes may be as long as its sender likes.
 _LONGEST_DETAIL = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a rollout failed of: an error as its result keeps it.
+
+    Args:
+        slug: stable, one per class of the tree.
+        title: for people.
+        boundary: who was at fault.
+        detail: what went wrong and what to do, free of content.
+    """
+
+    slug: str
+    title: str
+    boundary: Boundary
+    detail: str
+
+    def document(self) -> dict[str, str]:
+        """The failure as answers hold it."""
+        return {
+            "type": problem_type(self.slug),
+            "slug": self.slug,
+            "title": self.title,
+            "boundary": self.boundary,
+            "detail": self.detail,
+        }
+
+
+def problem_type(slug: str) -> str:
+    """The ``type`` of a problem document (RFC 9457)."""
+    return f"urn:rollout:problem:{slug}"
 
 
 class RolloutError(Exception):
@@ -78,14 +111,9 @@ class RolloutError(Exception):
         self.retry_after = retry_after
         self.facts = facts
 
-    def document(self) -> dict[str, str]:
-        """The error as it is recorded and returned inside a failed rollout's result."""
-        return {
-            "type": f"urn:rollout:problem:{self.slug}",
-            "title": self.title,
-            "boundary": self.boundary,
-            "detail": self.detail,
-        }
+    def failure(self) -> Failure:
+        """The error as a failed rollout's result keeps it."""
+        return Failure(self.slug, self.title, self.boundary, self.detail)
 
     def record(self) -> dict[str, Any]:
         """The error as JSON from which :func:`rebuild` makes it again when a rollout replays."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from rollout.contract import RolloutRequest
-from rollout.errors import Abandoned, ContractViolation
+from rollout.errors import Abandoned, ContractViolation, Failure
 from rollout.feedback import Status
 from rollout.trust import Destination
 
@@ -50,7 +50,7 @@ class Result:
     Args:
         status: what the trainer is told.
         rewards: one or one per turn; None where the status is ``failed``.
-        error: the failure, also where FailurePolicy completes the rollout with a reward.
+        failure: what it failed of, also where FailurePolicy completes the rollout with a reward.
         turns: turns sampled and read.
         possibly_captured: turns that may have been captured though their reply was lost.
     """
@@ -59,12 +59,24 @@ class Result:
     rewards: list[float] | None
     metrics: dict[str, float] = field(default_factory=dict[str, float])
     output: Any = None
-    error: dict[str, str] | None = None
+    failure: Failure | None = None
     turns: int = 0
     possibly_captured: int = 0
     usage: dict[str, int] = field(default_factory=dict[str, int])
     seconds: float = 0.0
     transcript: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+    def dump(self) -> dict[str, Any]:
+        """The result as JSON from which :meth:`load` makes it again; it shares what it holds."""
+        document = {name: getattr(self, name) for name in self.__slots__}
+        return {**document, "failure": asdict(self.failure) if self.failure else None}
+
+    @classmethod
+    def load(cls, document: dict[str, Any]) -> Result:
+        """The result that :meth:`dump` wrote down."""
+        failure = document["failure"]
+        known: dict[str, Any] = {**document, "failure": Failure(**failure) if failure else None}
+        return cls(**known)
 
     @property
     def reward(self) -> float | None:
@@ -87,8 +99,8 @@ class Result:
             "metrics": self.metrics,
             "output": self.output,
         }
-        if self.error:
-            result["error"] = self.error
+        if self.failure:
+            result["error"] = self.failure.document()
         return result
 
 
@@ -122,7 +134,7 @@ def abandoned(error: Abandoned | None = None) -> Result:
         "The process that played this rollout died after it had begun to sample; a second play "
         "would mix two attempts in one trajectory."
     )
-    return Result(status="failed", rewards=None, error=error.document(), possibly_captured=1)
+    return Result(status="failed", rewards=None, failure=error.failure(), possibly_captured=1)
 
 
 def _digest(what: str, value: Any) -> str:

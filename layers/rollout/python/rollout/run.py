@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextvars
 import time
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from threading import Thread
 from typing import Any, Protocol
 
@@ -73,8 +73,8 @@ def run(
         Unavailable: the records could not be written; the rollout can be taken up again.
     """
 
-    def body() -> dict[str, Any]:
-        result = play(
+    def body() -> Result:
+        return play(
             rollout,
             agent=agent,
             policy=policy,
@@ -82,10 +82,9 @@ def run(
             settings=settings,
             deadline=deadline,
         )
-        return _shallow(result)
 
     try:
-        result = Result(**steps.play(body))
+        result = steps.play(body)
     except Abandoned as error:
         result = abandoned(error)
     steps.remember("scored", lambda: ledger.scored(result))
@@ -179,12 +178,12 @@ def play(
         rewards=rewards,
         metrics=metrics,
         output=output,
-        error=error.document() if error else None,
+        failure=error.failure() if error else None,
         turns=episode.turns,
         possibly_captured=possibly_captured,
         usage=episode.usage(),
         seconds=round(time.time() - began, 3),
-        transcript=[_shallow(turn) for turn in episode.transcript],
+        transcript=[turn.document() for turn in episode.transcript],
     )
 
 
@@ -228,8 +227,3 @@ def _within(function: Callable[[], Any], deadline: float) -> Any:
     if not done:
         raise value
     return value
-
-
-def _shallow(value: Any) -> dict[str, Any]:
-    """A dataclass as a dict that shares what it holds: ``asdict`` copies whole transcripts."""
-    return {known.name: getattr(value, known.name) for known in fields(value)}

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from rollout.errors import ReportUndelivered
+from rollout.results import Result
 
 
 class Sampled(NamedTuple):
@@ -31,8 +32,8 @@ class Steps(Protocol):
 
     tries: dict[str, int]
 
-    def play(self, body: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Run the agent's part once and return its result (a JSON object).
+    def play(self, body: Callable[[], Result]) -> Result:
+        """Run the agent's part once and return its result.
 
         Every ``turn`` and ``step`` happens inside ``body``.
 
@@ -60,13 +61,13 @@ class Steps(Protocol):
         """
         ...
 
-    def step(self, name: str, effect: Callable[[], Any], *, again: bool) -> Any:
+    def step(self, name: str, effect: Callable[[], Any], *, idempotent: bool) -> Any:
         """Make a side effect of the agent's and return its value, which must be JSON.
 
         Args:
             name: tells the step apart in the execution's history.
             effect: does it.
-            again: whether it may be made again where an earlier attempt died in the middle.
+            idempotent: whether it may be made again where an earlier attempt died in the middle.
 
         Raises:
             StepRaised: the effect raised, or died and may not be made again.
@@ -102,7 +103,7 @@ class InlineSteps:
         self._sampling = False
         self.tries: dict[str, int] = {}
 
-    def play(self, body: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def play(self, body: Callable[[], Result]) -> Result:
         return body()
 
     def replaying(self) -> bool:
@@ -116,8 +117,8 @@ class InlineSteps:
         began = time.monotonic()
         return Sampled(sample(), time.monotonic() - began)
 
-    def step(self, name: str, effect: Callable[[], Any], *, again: bool) -> Any:
-        del name, again
+    def step(self, name: str, effect: Callable[[], Any], *, idempotent: bool) -> Any:
+        del name, idempotent
         return effect()
 
     def remember(self, name: str, write: Callable[[], Any]) -> Any:

@@ -111,7 +111,8 @@ def check_order(
     for name, script in scripts:
         result = rehearse(function, instance, script)
         if result.reward is None:
-            raise ValueError(f"script {name!r} failed: {(result.error or {}).get('detail')}")
+            detail = result.failure.detail if result.failure else ""
+            raise ValueError(f"script {name!r} failed: {detail}")
         if not rewards and result.reward != best:
             raise ValueError(f"script {name!r} earned {result.reward:g}, not the {best:g} of gold")
         if rewards and result.reward >= rewards[-1]:

@@ -32,7 +32,7 @@ from aws_durable_execution_sdk_python.retries import RetryDecision
 from aws_durable_execution_sdk_python.serdes import SerDes, SerDesContext
 from aws_durable_execution_sdk_python.types import StepContext
 
-from rollout.aws import clients
+from rollout.aws.bucket import Bucket
 from rollout.errors import (
     Abandoned,
     AlreadyRunning,
@@ -47,7 +47,7 @@ from rollout.errors import (
     Unavailable,
     rebuild,
 )
-from rollout.settings import Settings
+from rollout.results import Result
 from rollout.steps import Sampled
 
 # The SDK logs what a step raised, and its traceback; telemetry says what matters without content.
@@ -70,33 +70,32 @@ class Spill(SerDes[Any]):
     """Writes a step's result as JSON, to S3 where it is larger than a checkpoint.
 
     Args:
-        settings: the bucket and its region.
+        bucket: for what is larger.
+        key: an object's key for an execution's ARN and an operation's id.
         limit: bytes that stay in the checkpoint.
     """
 
-    def __init__(self, settings: Settings, limit: int = _MAX_CHECKPOINT) -> None:
-        self._settings = settings
+    def __init__(
+        self, bucket: Bucket, key: Callable[[str, str], str], limit: int = _MAX_CHECKPOINT
+    ) -> None:
+        self._bucket = bucket
+        self._key = key
         self._limit = limit
 
     def serialize(self, value: Any, serdes_context: SerDesContext) -> str:
         text = json.dumps({"value": value}, ensure_ascii=False, separators=(",", ":"))
         if len(text.encode()) <= self._limit:
             return text
-        place = f"{serdes_context.durable_execution_arn}\n{serdes_context.operation_id}"
-        key = f"checkpoints/{hashlib.sha256(place.encode()).hexdigest()}.json"
-        self._bucket().put_object(Bucket=self._settings.bucket, Key=key, Body=text.encode())
+        key = self._key(serdes_context.durable_execution_arn, serdes_context.operation_id)
+        self._bucket.put(key, text.encode())
         return json.dumps({"key": key})
 
     def deserialize(self, data: str, serdes_context: SerDesContext) -> Any:
         del serdes_context
         document = json.loads(data)
-        if "key" not in document:
-            return document["value"]
-        answer = self._bucket().get_object(Bucket=self._settings.bucket, Key=document["key"])
-        return json.loads(answer["Body"].read())["value"]
-
-    def _bucket(self) -> Any:
-        return clients.client("s3", self._settings.region, read_timeout=20, attempts=5)
+        if "key" in document:
+            document = json.loads(self._bucket.get(document["key"]))
+        return document["value"]
 
 
 class DurableSteps:
@@ -104,40 +103,54 @@ class DurableSteps:
 
     Args:
         context: the execution's.
-        settings: the stack's.
+        spill: writes what the steps return.
+        before_first_turn: called once before the first Sample goes out; records that from here on
+            nobody can say that no turn was captured.
+        sample_timeout: seconds one Sample may take.
         replay: whether the agent can be replayed; if not, it runs as one at-most-once step.
-        patience: epoch seconds until which a report is repeated.
+        retry_until: epoch seconds until which a report is repeated.
     """
 
     def __init__(
-        self, context: DurableContext, settings: Settings, *, replay: bool, patience: float
+        self,
+        context: DurableContext,
+        *,
+        spill: Spill,
+        before_first_turn: Callable[[], None],
+        sample_timeout: float,
+        replay: bool,
+        retry_until: float,
     ) -> None:
         self._context = context
         # The agent's own context; None while it runs as one step.
         self._inner: DurableContext | None = None
-        self._spill = Spill(settings)
+        self._spill = spill
+        self._before_first_turn = before_first_turn
+        self._needed = sample_timeout + _MARGIN
         self._replay = replay
-        self.patience = patience
-        self._needed = settings.sample_timeout + _MARGIN
-        self.before_first_turn: Callable[[], None] = lambda: None
+        self._retry_until = retry_until
         self.tries: dict[str, int] = {}
 
-    def play(self, body: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def play(self, body: Callable[[], Result]) -> Result:
+        if not self._replay:
+            try:
+                known = self._context.step(
+                    lambda _: body().dump(), "agent", _at_most_once(self._spill)
+                )
+            except StepError:
+                raise Abandoned(
+                    "The process that played this rollout died, and the agent is marked replay=False; "
+                    "a second play would mix two attempts in one trajectory."
+                ) from None
+            return Result.load(known)
+
         def inside(child: DurableContext) -> dict[str, Any]:
             self._inner = child
-            return body()
+            return body().dump()
 
-        if self._replay:
-            config: ChildConfig[dict[str, Any]] = ChildConfig(serdes=self._spill)
-            context: Any = self._context
-            return context.run_in_child_context(inside, "agent", config)
-        try:
-            return self._context.step(lambda _: body(), "agent", self._at_most_once())
-        except StepError:
-            raise Abandoned(
-                "The process that played this rollout died, and the agent is marked replay=False; "
-                "a second play would mix two attempts in one trajectory."
-            ) from None
+        config: ChildConfig[dict[str, Any]] = ChildConfig(serdes=self._spill)
+        context: Any = self._context
+        return Result.load(context.run_in_child_context(inside, "agent", config))
 
     def replaying(self) -> bool:
         return self._inner is not None and self._inner.is_replaying()
@@ -164,7 +177,7 @@ class DurableSteps:
         reply, seconds = _value(known)
         return Sampled(reply.encode(), seconds)
 
-    def step(self, name: str, effect: Callable[[], Any], *, again: bool) -> Any:
+    def step(self, name: str, effect: Callable[[], Any], *, idempotent: bool) -> Any:
         def attempt(step: StepContext) -> Outcome:
             self._while_time_is_left(step)
             try:
@@ -177,23 +190,16 @@ class DurableSteps:
 
         if self._inner is None:
             return effect()
-        known = self._recorded(f"step {name}", attempt, again=again)
+        known = self._recorded(f"step {name}", attempt, idempotent=idempotent)
         if known is None:
             raise StepRaised(
-                f"The process died during the step {name!r}; write again=True if it may be "
+                f"The process died during the step {name!r}; write idempotent=True if it may be "
                 "made twice."
             )
         return _value(known)
 
     def remember(self, name: str, write: Callable[[], Any]) -> Any:
-        def attempt(_: StepContext) -> Outcome:
-            try:
-                return {"value": write()}
-            except AlreadyRunning as error:
-                return {"error": error.record()}
-
-        known = self._context.step(attempt, name, self._repeated(Unavailable))
-        return _value(known)
+        return remember(self._context, self._spill, name, write, retry_until=self._retry_until)
 
     def report(self, name: str, send: Callable[[], None]) -> None:
         def attempt(step: StepContext) -> Outcome:
@@ -204,7 +210,9 @@ class DurableSteps:
                 return {"error": error.record(), "tries": step.attempt}
 
         try:
-            known = self._context.step(attempt, name, self._repeated(ReportUndelivered))
+            known = self._context.step(
+                attempt, name, _repeated(self._spill, ReportUndelivered, self._retry_until)
+            )
         except StepError:
             raise ReportUndelivered(
                 f"The report {name!r} did not get through in time; the sweep goes on with it."
@@ -215,10 +223,10 @@ class DurableSteps:
     # --- inside -------------------------------------------------------------------------------
 
     def _recorded(
-        self, name: str, attempt: Callable[[StepContext], Outcome], *, again: bool = False
+        self, name: str, attempt: Callable[[StepContext], Outcome], *, idempotent: bool = False
     ) -> Outcome | None:
         """Make a recorded step inside the agent; None where an earlier attempt died in it."""
-        config = self._at_least_once() if again else self._at_most_once()
+        config = _at_least_once(self._spill) if idempotent else _at_most_once(self._spill)
         try:
             return cast("DurableContext", self._inner).step(attempt, name, config)
         except StepError:
@@ -240,34 +248,64 @@ class DurableSteps:
     def _announce(self, step: StepContext | None) -> None:
         """Remember that sampling begins; until that is written nothing is sampled."""
         try:
-            self.before_first_turn()
+            self._before_first_turn()
         except Unavailable:
             if step is None:  # inside the agent's one step: there is no later
                 raise
             raise _Later from None
 
-    def _at_most_once(self) -> StepConfig:
-        return StepConfig(
-            retry_strategy=_only_later,
-            step_semantics=StepSemantics.AT_MOST_ONCE_PER_RETRY,
-            serdes=self._spill,
-        )
 
-    def _at_least_once(self) -> StepConfig:
-        return StepConfig(retry_strategy=_only_later, serdes=self._spill)
+def remember(
+    context: DurableContext,
+    spill: Spill,
+    name: str,
+    write: Callable[[], Any],
+    *,
+    retry_until: float,
+) -> Any:
+    """Write to the records as a step; the write must be one that may happen twice.
 
-    def _repeated(self, transient: type[RolloutError]) -> StepConfig:
-        """Repeated with jitter while it fails with a transient error and patience lasts."""
+    Args:
+        write: returns a JSON value; repeated while it raises Unavailable.
+        retry_until: epoch seconds until which it is repeated.
 
-        def strategy(error: Exception, attempts: int) -> RetryDecision:
-            if not isinstance(error, transient) or time.time() >= self.patience:
-                return RetryDecision.no_retry()
-            longest = min(_FIRST_PAUSE * 2.0**attempts, _LONGEST_PAUSE)
-            pause = random.uniform(longest / 2, longest)  # noqa: S311 - jitter
-            seconds = max(1, round(max(pause, error.retry_after or 0)))
-            return RetryDecision.retry(Duration.from_seconds(seconds))
+    Raises:
+        AlreadyRunning: from ``write``; the rollout is another's.
+    """
 
-        return StepConfig(retry_strategy=strategy, serdes=self._spill)
+    def attempt(_: StepContext) -> Outcome:
+        try:
+            return {"value": write()}
+        except AlreadyRunning as error:
+            return {"error": error.record()}
+
+    return _value(context.step(attempt, name, _repeated(spill, Unavailable, retry_until)))
+
+
+def _at_most_once(spill: Spill) -> StepConfig:
+    return StepConfig(
+        retry_strategy=_only_later,
+        step_semantics=StepSemantics.AT_MOST_ONCE_PER_RETRY,
+        serdes=spill,
+    )
+
+
+def _at_least_once(spill: Spill) -> StepConfig:
+    return StepConfig(retry_strategy=_only_later, serdes=spill)
+
+
+def _repeated(spill: Spill, transient: type[RolloutError], retry_until: float) -> StepConfig:
+    """Repeated with jitter while it fails with a transient error and time is left."""
+
+    def strategy(error: Exception, attempts: int) -> RetryDecision:
+        if not isinstance(error, transient) or time.time() >= retry_until:
+            return RetryDecision.no_retry()
+        longest = min(_FIRST_PAUSE * 2.0**attempts, _LONGEST_PAUSE)
+        pause = random.uniform(longest / 2, longest)  # noqa: S311 - jitter
+        seconds = max(1, round(max(pause, error.retry_after or 0)))
+        return RetryDecision.retry(Duration.from_seconds(seconds))
+
+    return StepConfig(retry_strategy=strategy, serdes=spill)
 
 
 def _outcome(sample: Callable[[], bytes]) -> Outcome:

@@ -1,13 +1,9 @@
-"""The DynamoDB table and its plumbing: keys, conditions, attribute values, errors.
-
-Every row has ``pk`` and ``sk``; docs/records.md describes each kind. Three indexes: ``by_job`` (a job's
-rollouts by time, spread over shards), ``by_group`` (the rollouts of one instance) and ``open`` (what has
-not ended, by when something is due; sparse).
-"""
+"""The DynamoDB table and its plumbing: conditions, attribute values, errors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from rollout.aws import clients
@@ -15,6 +11,17 @@ from rollout.errors import Unavailable
 from rollout.settings import Settings
 
 Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A write that was not made, because its condition did not hold.
+
+    Args:
+        row: what stands there instead; None where nothing does, or where storage did not say.
+    """
+
+    row: Row | None
 
 
 class Table:
@@ -41,23 +48,23 @@ class Table:
         )
         return row_of(answer["Item"]) if "Item" in answer else None
 
-    def put(self, row: Row, *, only_if: Row | None = None) -> bool:
+    def put(self, row: Row, *, only_if: Row | None = None) -> Conflict | None:
         """Write a row if the one in place has these values (None: if there is none).
 
         Returns:
-            False if the condition did not hold.
+            None where it was written.
         """
         request: dict[str, Any] = {"TableName": self._name, "Item": _attributes(row)}
         if only_if is None:
             request["ConditionExpression"] = "attribute_not_exists(pk)"
         else:
             request |= _condition(only_if)
-        return answering(lambda: self._client().put_item(**request)) is not None
+        return _conflict(lambda: self._client().put_item(**request, **_TELL))
 
     def change(
-        self, pk: str, sk: str, sets: Row, *, removes: tuple[str, ...], only_if: Row
-    ) -> bool:
-        """Set and remove attributes of a row that has these values; False if it has not."""
+        self, pk: str, sk: str, sets: Row, *, removes: tuple[str, ...] = (), only_if: Row
+    ) -> Conflict | None:
+        """Set and remove attributes of a row that has these values; None where it was done."""
         request = _condition(only_if)
         names, values = request["ExpressionAttributeNames"], request["ExpressionAttributeValues"]
         assignments: list[str] = []
@@ -68,15 +75,15 @@ class Table:
         for index, name in enumerate(removes):
             names[f"#r{index}"] = name
             expression += (" REMOVE " if index == 0 else ", ") + f"#r{index}"
-        answer = answering(
+        return _conflict(
             lambda: self._client().update_item(
                 TableName=self._name,
                 Key=_attributes({"pk": pk, "sk": sk}),
                 UpdateExpression=expression,
                 **request,
+                **_TELL,
             )
         )
-        return answer is not None
 
     def add(
         self, pk: str, sk: str, amounts: Mapping[str, int], *, sets: Row, first: Row
@@ -158,15 +165,14 @@ class Table:
             more
         ) if more else None
 
-    def delete(self, pk: str, sk: str, *, only_if: Row) -> bool:
-        """Delete a row that has these values; False if it has not."""
+    def delete(self, pk: str, sk: str, *, only_if: Row) -> Conflict | None:
+        """Delete a row that has these values; None where it was done."""
         request = _condition(only_if)
-        answer = answering(
+        return _conflict(
             lambda: self._client().delete_item(
-                TableName=self._name, Key=_attributes({"pk": pk, "sk": sk}), **request
+                TableName=self._name, Key=_attributes({"pk": pk, "sk": sk}), **request, **_TELL
             )
         )
-        return answer is not None
 
     def due(self, shard: str, until: str, limit: int) -> list[str]:
         """The ``pk`` of the open rows of a shard that are due, the longest due first."""
@@ -204,8 +210,13 @@ class Table:
         )
 
 
+# A condition that does not hold is answered with the row that stands there: no second read, and no
+# moment between the two.
+_TELL = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+
+
 def answering(call: Callable[[], Any]) -> Any:
-    """Make a storage call; None if its condition did not hold.
+    """Make a storage call.
 
     Raises:
         Unavailable: storage refused or did not answer; by error code, free of content.
@@ -217,13 +228,28 @@ def answering(call: Callable[[], Any]) -> Any:
     except ClientError as error:
         answer: Any = error.response
         code = str(answer.get("Error", {}).get("Code", ""))
-        if code == "ConditionalCheckFailedException":
-            return None
         raise Unavailable(f"Storage answered {code}.", retry_after=2) from None
     except BotoCoreError as error:
         raise Unavailable(
             f"Storage did not answer ({type(error).__name__}).", retry_after=2
         ) from None
+
+
+def _conflict(call: Callable[[], Any]) -> Conflict | None:
+    """Make a write under a condition."""
+    from botocore.exceptions import ClientError
+
+    def conditional() -> Conflict | None:
+        try:
+            call()
+        except ClientError as error:
+            answer: Any = error.response
+            if answer.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
+                raise
+            return Conflict(row_of(answer["Item"]) if answer.get("Item") else None)
+        return None
+
+    return answering(conditional)
 
 
 def row_of(item: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,24 +1,67 @@
-"""Bringing to its end a rollout whose process is gone, for whichever door comes across it."""
+"""Bringing to its end a rollout whose process is gone, for whichever entry point comes across it."""
 
 from __future__ import annotations
 
+import json
 import time
+from typing import Any
 
 from rollout import trust
+from rollout.aws import clients
 from rollout.aws.feedback import feedback_for
-from rollout.errors import Abandoned, Untrusted
+from rollout.errors import Abandoned, NotFound, Untrusted
 from rollout.feedback import Feedback
 from rollout.results import Report, Result, abandoned
 from rollout.run import deliver
 from rollout.settings import Settings
 from rollout.steps import InlineSteps, Steps
-from rollout.storage.records import Hold, Record, Records
+from rollout.storage import keys
+from rollout.storage.record import Record
+from rollout.storage.records import Close, Deliver, Records
+from rollout.telemetry import logs
 
 # Seconds one rollout's report is repeated here; what is left the next sweep takes up.
-_PATIENCE = 15.0
+_RETRY_SECONDS = 15.0
+# Why a rollout is closed, by the status in which its durable execution ended.
+_WHY = {
+    "FAILED": "The durable execution that played this rollout failed.",
+    "TIMED_OUT": "The durable execution that played this rollout ran out of its time.",
+    "STOPPED": "The durable execution that played this rollout was stopped.",
+}
 
 
-def settle(record: Record, settings: Settings, why: str) -> tuple[Result, Report]:
+def close_execution(execution_arn: str, status: str, settings: Settings) -> Report | None:
+    """Close the rollout of a durable execution that ended without an answer.
+
+    Args:
+        status: how it ended, in the words of Lambda's event.
+
+    Returns:
+        What became of its report; None where nothing had to be closed.
+
+    Raises:
+        AlreadyRunning: somebody else was quicker; nothing was sent.
+        NotFound: no such execution, or no such rollout.
+        Unavailable: the records did not answer.
+    """
+    why = _WHY.get(status)
+    if why is None:
+        return None
+    started = _started(execution_arn, settings)
+    job_arn, trajectory_id, attempt = (
+        started["job_arn"],
+        started["trajectory_id"],
+        started["attempt"],
+    )
+    name = keys.execution(job_arn, trajectory_id, attempt)
+    logs.about(job_arn, trajectory_id, execution=name, execution_arn=execution_arn)
+    record = Records(settings).get(job_arn, trajectory_id)
+    if record.terminal or record.attempt != attempt:
+        return None
+    return close_abandoned(record, settings, why)
+
+
+def close_abandoned(record: Record, settings: Settings, why: str) -> Report:
     """Close a rollout with the trainer: deliver the result it has, or report that it died.
 
     Args:
@@ -29,36 +72,52 @@ def settle(record: Record, settings: Settings, why: str) -> tuple[Result, Report
         AlreadyRunning: somebody else was quicker; nothing was sent.
         Unavailable: the records did not answer.
     """
-    hold = Records(settings).take(record)
-    steps = InlineSteps(lambda: None, time.time() + _PATIENCE)
-    where = hold.rollout.destination
+    left = Records(settings).take(record)
+    steps = InlineSteps(lambda: None, time.time() + _RETRY_SECONDS)
+    where = left.lease.rollout.destination
     try:
         if where.job_arn:
-            trust.check_metadata(hold.rollout.request.metadata, settings)
+            trust.check_metadata(left.lease.rollout.request.metadata, settings)
     except Untrusted as error:  # the settings have changed since it was accepted
-        result, refused = _result(hold, Abandoned(why)), Report("refused", error.detail)
-        hold.reported(result, refused)
-        return result, refused
-    return finish(hold, steps=steps, feedback=feedback_for(where), why=Abandoned(why))
+        result, report = _result(left, Abandoned(why)), Report("refused", error.detail)
+        left.lease.reported(result, report)
+    else:
+        feedback = feedback_for(where)
+        result, report = finish(left, steps=steps, feedback=feedback, why=Abandoned(why))
+    logs.closed(record.state, result, report)
+    return report
 
 
 def finish(
-    hold: Hold, *, steps: Steps, feedback: Feedback | None, why: Abandoned | None = None
+    left: Deliver | Close,
+    *,
+    steps: Steps,
+    feedback: Feedback | None,
+    why: Abandoned | None = None,
 ) -> tuple[Result, Report]:
     """Deliver the result a rollout has; one that has none died, and is reported so.
 
     Args:
-        hold: on a row that was read.
+        left: what is left to do with it.
         why: what became of the process, if more is known than that it died.
     """
-    result = _result(hold, why)
-    return result, deliver(result, steps=steps, feedback=feedback, ledger=hold)
+    result = _result(left, why)
+    return result, deliver(result, steps=steps, feedback=feedback, ledger=left.lease)
 
 
-def _result(hold: Hold, why: Abandoned | None) -> Result:
-    assert hold.known is not None  # noqa: S101 - a hold that was taken to finish has read its row
-    if hold.known.state == "scored":
-        return hold.known.result()
+def _result(left: Deliver | Close, why: Abandoned | None) -> Result:
+    if isinstance(left, Deliver):
+        return left.record.result()
     result = abandoned(why)
-    hold.scored(result)
+    left.lease.scored(result)
     return result
+
+
+def _started(execution_arn: str, settings: Settings) -> dict[str, Any]:
+    """What an execution was started with: job, trajectory and attempt."""
+    client = clients.client("lambda", settings.region)
+    try:
+        known = client.get_durable_execution(DurableExecutionArn=execution_arn)
+    except client.exceptions.ResourceNotFoundException:
+        raise NotFound("Lambda knows no such execution; the sweep closes its rollout.") from None
+    return json.loads(known["InputPayload"])

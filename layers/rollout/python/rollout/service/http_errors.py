@@ -14,15 +14,13 @@ def problem(error: RolloutError) -> tuple[int, dict[str, str], str]:
     """An error as status, headers and body.
 
     Returns:
-        ``type`` (a stable ``urn:rollout:problem:<slug>``), ``title``, ``status``, ``detail``, and the
-        error's own facts, e.g. ``errors`` with field paths for a contract violation.
+        ``type`` (a stable ``urn:rollout:problem:<slug>``), ``slug``, ``title``, ``status``, ``boundary``,
+        ``detail``, and the error's own facts, e.g. ``errors`` with field paths for a contract violation.
     """
     document: dict[str, Any] = {
         **error.facts,
-        "type": f"urn:rollout:problem:{error.slug}",
-        "title": error.title,
+        **error.failure().document(),
         "status": error.status,
-        "detail": error.detail,
     }
     headers: dict[str, str] = {}
     if error.retry_after is not None:

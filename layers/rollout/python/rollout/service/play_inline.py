@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from rollout import trust
-from rollout.agent import load_agent
+from rollout.agent import Agent, load_agent
 from rollout.aws.feedback import feedback_for
 from rollout.aws.job_runtime import policy_for
 from rollout.contract import RolloutRequest
 from rollout.errors import OutOfTime, ReportRefused, ReportUndelivered
 from rollout.results import Report, Result, Rollout
+from rollout.run import run
 from rollout.service.close_abandoned import finish
 from rollout.settings import Settings
 from rollout.steps import InlineSteps
 from rollout.storage.drain import check_open
-from rollout.storage.records import Record, Records, Verdict, bounded
-from rollout.telemetry.traces import run
+from rollout.storage.record import bounded
+from rollout.storage.records import Answer, Decision, Deliver, Play, Records
+from rollout.telemetry import logs, traces
 
 # What is kept of a Lambda's own time limit for answering, seconds.
 _ANSWER = 1.0
@@ -27,12 +28,11 @@ _ANSWER = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """A rollout that ended within its request, now or before; the verdict says which."""
+    """A rollout that ended within its request, now or before."""
 
     rollout: Rollout
     result: Result
     report: Report
-    verdict: Verdict
 
     def answer(self) -> dict[str, Any]:
         """The body of the answer.
@@ -50,15 +50,16 @@ class Played:
                 retry_after=5,
                 result=answer,
             )
-        error = self.result.error
-        if self.result.status == "failed" and error and error["type"].endswith(OutOfTime.slug):
+        failure = self.result.failure
+        if self.result.status == "failed" and failure and failure.slug == OutOfTime.slug:
             raise OutOfTime(
-                error["detail"] + " The trainer was told; raise ROLLOUT_INLINE_BUDGET, or give "
+                failure.detail + " The trainer was told; raise ROLLOUT_INLINE_BUDGET, or give "
                 "the agent less to do.",
                 result=answer,
             )
         if self.report.delivery == "refused":
-            answer |= {"status": "failed", "error": _refusal(self.report)}
+            refusal = ReportRefused(self.report.detail).failure()
+            answer |= {"status": "failed", "error": refusal.document()}
         return answer
 
 
@@ -78,33 +79,34 @@ def play_inline(request: RolloutRequest, settings: Settings, time_left: float) -
     check_open(settings)
     agent = load_agent(settings.agent)
     end = began + min(settings.inline_budget, time_left - _ANSWER)
-    lease = max(end - began, 0) + 2 * _ANSWER
-    verdict, hold = Records(settings).accept(rollout, lease=lease, door="api")
-    steps = InlineSteps(hold.sampling, report_deadline=end)
+    lease_seconds = max(end - began, 0) + 2 * _ANSWER
+    decision = Records(settings).accept(rollout, lease_seconds=lease_seconds, entry_point="api")
+    did, result, report = _carry_out(decision, rollout, agent, settings, end)
+    logs.inline(rollout, result, report, did=did)
+    return Played(rollout, result, report)
+
+
+def _carry_out(
+    decision: Decision, rollout: Rollout, agent: Agent, settings: Settings, end: float
+) -> tuple[logs.Did, Result, Report]:
+    """Do what is left to do with a rollout, until ``end`` (epoch seconds) at the latest."""
+    if isinstance(decision, Answer):
+        return "answered", decision.record.result(), decision.record.report()
+    steps = InlineSteps(decision.lease.sampling, report_deadline=end)
     feedback = feedback_for(rollout.destination)
-    if verdict == "play":
-        result, told = run(
-            rollout,
-            agent=agent,
-            policy=policy_for(rollout.destination, settings),
-            steps=steps,
-            feedback=feedback,
-            ledger=hold,
-            settings=settings,
-            deadline=end - settings.report_margin,
-        )
-        return Played(rollout, result, told, verdict)
-    assert hold.known is not None  # noqa: S101 - every other verdict comes from a row that was read
-    if verdict == "answer":
-        return Played(rollout, hold.known.result(), _report(hold.known), verdict)
-    result, told = finish(hold, steps=steps, feedback=feedback)
-    return Played(rollout, result, told, verdict)
-
-
-def _report(record: Record) -> Report:
-    told = json.loads(record.row.get("report", "{}"))
-    return Report(told.get("delivery", "delivered"), told.get("detail", ""))
-
-
-def _refusal(told: Report) -> dict[str, str]:
-    return ReportRefused(told.detail).document()
+    if isinstance(decision, Play):
+        with traces.trace(rollout, agent, settings) as trace:
+            result, report = run(
+                rollout,
+                agent=agent,
+                policy=trace.policy(policy_for(rollout.destination, settings)),
+                steps=steps,
+                feedback=trace.feedback(feedback),
+                ledger=decision.lease,
+                settings=settings,
+                deadline=end - settings.report_margin,
+            )
+            trace.ended(result, report)
+        return "played", result, report
+    did = "delivered" if isinstance(decision, Deliver) else "closed"
+    return did, *finish(decision, steps=steps, feedback=feedback)

@@ -7,7 +7,6 @@ request or the sweep starts the execution under the same name, which Lambda star
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -25,8 +24,10 @@ from rollout.errors import (
 )
 from rollout.results import Rollout
 from rollout.settings import Settings
+from rollout.storage import keys
 from rollout.storage.drain import check_open
-from rollout.storage.records import Records
+from rollout.storage.records import Records, Start, Wait
+from rollout.telemetry import logs
 
 _FINAL = range(400, 500)
 _TOO_MANY = 429
@@ -57,8 +58,11 @@ class Accepted:
         }
 
 
-def dispatch(request: RolloutRequest, settings: Settings, *, door: str) -> Accepted:
+def start_durable(request: RolloutRequest, settings: Settings, *, entry_point: str) -> Accepted:
     """Accept a rollout and start its durable execution, once.
+
+    Args:
+        entry_point: the one it came through, ``api`` or ``job``.
 
     Raises:
         Untrusted, AgentUnavailable, BodyMismatch: nothing was accepted.
@@ -73,17 +77,20 @@ def dispatch(request: RolloutRequest, settings: Settings, *, door: str) -> Accep
     records = Records(settings)
     if settings.max_running:
         _check_room(records, rollout, settings)
-    verdict, hold = records.accept_durable(rollout, door=door)
+    decision = records.accept_durable(rollout, entry_point=entry_point)
     where = rollout.destination
-    name = execution_name(where.job_arn, where.trajectory_id, hold.attempt)
-    if verdict == "wait":
-        return Accepted(rollout, repeated=True, execution=name)
-    try:
-        start(where.job_arn, where.trajectory_id, hold.attempt, settings)
-    except (Throttled, ConfigurationError):
-        hold.withdraw()
-        raise
-    return Accepted(rollout, repeated=verdict == "again", execution=name)
+    attempt = decision.lease.attempt if isinstance(decision, Start) else decision.attempt
+    name = keys.execution(where.job_arn, where.trajectory_id, attempt)
+    if not isinstance(decision, Wait):
+        try:
+            start(where.job_arn, where.trajectory_id, attempt, settings)
+        except (Throttled, ConfigurationError):
+            if isinstance(decision, Start):
+                decision.lease.withdraw(decision.starter)
+            raise
+    accepted = Accepted(rollout, repeated=not isinstance(decision, Start), execution=name)
+    logs.accepted(group=rollout.group, execution=name, repeated=accepted.repeated)
+    return accepted
 
 
 def start(job_arn: str, trajectory_id: str, attempt: int, settings: Settings) -> None:
@@ -101,7 +108,7 @@ def start(job_arn: str, trajectory_id: str, attempt: int, settings: Settings) ->
         clients.client("lambda", settings.region, read_timeout=10, attempts=3).invoke(
             FunctionName=settings.worker,
             InvocationType="Event",
-            DurableExecutionName=execution_name(job_arn, trajectory_id, attempt),
+            DurableExecutionName=keys.execution(job_arn, trajectory_id, attempt),
             Payload=json.dumps(payload, sort_keys=True).encode(),
         )
     except ClientError as error:
@@ -124,11 +131,6 @@ def start(job_arn: str, trajectory_id: str, attempt: int, settings: Settings) ->
             f"Lambda did not answer ({type(error).__name__}); the same request again is safe.",
             retry_after=2,
         ) from None
-
-
-def execution_name(job_arn: str, trajectory_id: str, attempt: int) -> str:
-    """The durable execution's name: 64 hexadecimal characters, one per attempt of a rollout."""
-    return hashlib.sha256(f"{job_arn}\n{trajectory_id}\n{attempt}".encode()).hexdigest()
 
 
 def _check_room(records: Records, rollout: Rollout, settings: Settings) -> None:

@@ -1,7 +1,7 @@
-"""What was remembered, for reading: jobs, their tallies and rollouts, groups, trajectories.
+"""What was remembered, for reading: jobs, their totals and rollouts, groups, trajectories.
 
 Every answer is a page by key. Nothing here scans, and nothing reads more of the table because the table
-holds more: a job's figures come from its tallies, its rollouts from ``by_job`` a page at a time.
+holds more: a job's figures come from its totals, its rollouts from ``by_job`` a page at a time.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from rollout.aws import clients
-from rollout.aws.table import Row, Table, answering
+from rollout.aws.bucket import Bucket
+from rollout.aws.table import Row, Table
 from rollout.errors import BadQuery, NotFound, TooLarge
 from rollout.settings import Settings
-from rollout.storage.records import SHARDS, Record, Records, shard_of
-from rollout.storage.totals import EVALUATION, JOBS, Tally
+from rollout.storage import keys
+from rollout.storage.record import Record
+from rollout.storage.records import Records
+from rollout.storage.totals import Totals
 
 # Jobs that one answer lists; more take another page.
 _JOBS = 1_000
@@ -55,19 +57,19 @@ class Archive:
     """
 
     def __init__(self, settings: Settings, *, most_read: int = 4_000) -> None:
-        self._settings = settings
         self._most_read = most_read
         self._table = Table(settings)
+        self._bucket = Bucket(settings)
         self._records = Records(settings)
 
-    def jobs(self) -> tuple[list[tuple[str, Tally]], bool]:
-        """The jobs and their tallies, the newest first, and whether there are more than are listed."""
-        rows, more = self._table.page("pk", JOBS, limit=_JOBS)
-        jobs = [(str(row["sk"]), Tally.of(row)) for row in rows]
+    def jobs(self) -> tuple[list[tuple[str, Totals]], bool]:
+        """The jobs and their totals, the newest first, and whether there are more than are listed."""
+        rows, more = self._table.page("pk", keys.JOBS, limit=_JOBS)
+        jobs = [(str(row["sk"]), Totals.of(row)) for row in rows]
         return sorted(jobs, key=lambda job: -job[1].start), more is not None
 
-    def job(self, job: str) -> Tally:
-        """A job's tally.
+    def job(self, job: str) -> Totals:
+        """A job's totals.
 
         Args:
             job: its ARN, or ``evaluation`` for rollouts without a job.
@@ -75,20 +77,20 @@ class Archive:
         Raises:
             NotFound: no rollout of it was accepted here.
         """
-        row = self._table.get(JOBS, job)
+        row = self._table.get(keys.JOBS, job)
         if row is None:
             raise NotFound("No rollout of this job was accepted here, or its retention is over.")
-        return Tally.of(row)
+        return Totals.of(row)
 
-    def series(self, job: str) -> list[Tally]:
-        """A job's tallies over time, in some sixty buckets of one width."""
+    def series(self, job: str) -> list[Totals]:
+        """A job's totals over time, in some sixty buckets of one width."""
         rows: list[dict[str, Any]] = []
         after: dict[str, Any] | None = None
         while True:
-            page, after = self._table.page("pk", f"tally#{job}", limit=1_000, after=after)
+            page, after = self._table.page("pk", keys.totals(job), limit=1_000, after=after)
             rows += page
             if after is None:
-                return rebin([Tally.of(row) for row in rows])
+                return rebin([Totals.of(row) for row in rows])
 
     def rollouts(
         self,
@@ -104,7 +106,7 @@ class Archive:
 
         Args:
             keep: which rows to list. The search ends after ``most_read`` rows; the cursor goes on.
-            since: earliest ``accepted_at``, ISO 8601 as :func:`~rollout.storage.records.iso` writes it.
+            since: earliest ``accepted_at``, ISO 8601 as :func:`~rollout.storage.record.iso` writes it.
             until: latest.
             cursor: where the page before ended.
 
@@ -115,7 +117,7 @@ class Archive:
         begin = _Begin.read(cursor)
         if begin is not None and begin.accepted_at < low:
             return Page([], "", 0)
-        shards = [self._shard(job, shard, low, high, begin) for shard in range(SHARDS)]
+        shards = [self._shard(job, shard, low, high, begin) for shard in range(keys.SHARDS)]
         merged = heapq.merge(*shards, key=lambda row: _Descending(str(row["accepted_at"])))
         rows: list[dict[str, Any]] = []
         looked_at = 0
@@ -135,26 +137,26 @@ class Archive:
         Raises:
             NotFound: there is none.
         """
-        return self._records.get("" if job == EVALUATION else job, trajectory_id)
+        return self._records.get(keys.arn_of(job), trajectory_id)
 
     def members(self, job: str, group: str, *, limit: int) -> list[Record]:
         """The newest rollouts of a group."""
-        keys, _ = self._table.page(
-            "group_key", f"{job}#{group}", index="by_group", newest_first=True, limit=limit
+        found_keys, _ = self._table.page(
+            "group_key", keys.group(job, group), index="by_group", newest_first=True, limit=limit
         )
-        begin = len("rollout##") + len("" if job == EVALUATION else job)
         found: list[Record] = []
-        for key in reversed(keys):
+        for key in reversed(found_keys):
             try:
-                found.append(self.get(job, str(key["pk"])[begin:]))
+                found.append(self.get(job, keys.trajectory_of(str(key["pk"]), keys.arn_of(job))))
             except NotFound:  # its retention ended between the two reads
                 continue
         return found
 
     def groups(self, job: str, *, limit: int, cursor: str = "") -> tuple[list[dict[str, Any]], str]:
-        """A page of a job's groups by key: ``sk`` is the group, sums as tallies keep them."""
-        after = {"pk": f"groups#{job}", "sk": cursor} if cursor else None
-        rows, more = self._table.page("pk", f"groups#{job}", limit=limit, after=after)
+        """A page of a job's groups by key: ``sk`` is the group, sums as totals keep them."""
+        pk = keys.groups(job)
+        after = {"pk": pk, "sk": cursor} if cursor else None
+        rows, more = self._table.page("pk", pk, limit=limit, after=after)
         return rows, str(more["sk"]) if more else ""
 
     def content(self, record: Record) -> bytes:
@@ -169,12 +171,10 @@ class Archive:
                 "The trajectory of this rollout is not kept: it has not ended, or the stack keeps ids "
                 "and numbers only (RecordContent=numbers)."
             )
-        client = clients.client("s3", self._settings.region, read_timeout=20, attempts=4)
         try:
-            got = client.get_object(Bucket=self._settings.bucket, Key=key)
-        except client.exceptions.NoSuchKey:
+            return self._bucket.get(key)
+        except NotFound:
             raise NotFound("The trajectory's retention is over, or it was never stored.") from None
-        return answering(got["Body"].read)
 
     def trajectory(self, record: Record) -> dict[str, Any]:
         """A trajectory's document.
@@ -193,7 +193,7 @@ class Archive:
         self, job: str, shard: int, low: str, high: str, begin: _Begin | None
     ) -> Iterator[dict[str, Any]]:
         """One shard's rows from the cursor on, read in small chunks as they are asked for."""
-        name, after, chunk = f"{job}#{shard:x}", None, _CHUNK
+        name, after, chunk = keys.job_shard(job, shard), None, _CHUNK
         if begin is not None:
             high, after = begin.within(shard, high, name, job)
         while low <= high:
@@ -252,14 +252,13 @@ class _Begin:
         self, shard: int, high: str, name: str, job: str
     ) -> tuple[str, dict[str, Any] | None]:
         """Where a shard goes on: its highest time, and the key to go on after."""
-        mine = shard_of(self.trajectory_id)
-        if shard == mine and self.accepted_at <= high:
-            arn = "" if job == EVALUATION else job
-            pk = f"rollout#{arn}#{self.trajectory_id}"
-            key = {"pk": pk, "sk": "rollout", "job_shard": name, "accepted_at": self.accepted_at}
+        own = keys.shard_of(self.trajectory_id)
+        if shard == own and self.accepted_at <= high:
+            pk = keys.rollout(keys.arn_of(job), self.trajectory_id)
+            key = {"pk": pk, "sk": keys.ROLLOUT, "job_shard": name, "accepted_at": self.accepted_at}
             return high, key
         last = datetime.fromisoformat(self.accepted_at)
-        if shard < mine:  # had its turn within this millisecond
+        if shard < own:  # had its turn within this millisecond
             last -= timedelta(milliseconds=1)
         return min(high, last.isoformat(timespec="milliseconds")), None
 
@@ -273,26 +272,28 @@ class _Descending(str):
         return str.__gt__(self, other)
 
 
-def rebin(tallies: list[Tally], most: int = 60) -> list[Tally]:
-    """Tallies of several widths as at most about ``most`` buckets of one width, in order of time."""
-    width = max((tally.width for tally in tallies), default=1)
-    span = max((t.start for t in tallies), default=0) - min((t.start for t in tallies), default=0)
+def rebin(totals: list[Totals], most: int = 60) -> list[Totals]:
+    """Totals of several widths as at most about ``most`` buckets of one width, in order of time."""
+    width = max((one.width for one in totals), default=1)
+    span = max((one.start for one in totals), default=0) - min(
+        (one.start for one in totals), default=0
+    )
     width *= next(
         times for times in (1, 2, 5, 10, 20, 50, 1_000_000) if span <= width * times * most
     )
     bins: dict[int, Row] = {}
-    for tally in tallies:
-        start = int(tally.start // width) * width
+    for one in totals:
+        start = int(one.start // width) * width
         known = bins.get(start, {"start": start, "width": width})
-        bins[start] = _sum(known, tally)
-    return [Tally.of(bins[start]) for start in sorted(bins)]
+        bins[start] = _sum(known, one)
+    return [Totals.of(bins[start]) for start in sorted(bins)]
 
 
-def _sum(row: Row, tally: Tally) -> Row:
+def _sum(row: Row, one: Totals) -> Row:
     names = (
         "ended", "failed", "rewarded", "passed", "reward_sum", "reward_squares",
         "turns", "milliseconds", "tokens",
     )  # fmt: skip
-    added = {name: row.get(name, 0) + getattr(tally, name) for name in names}
-    faults = {f"fault_{k}": row.get(f"fault_{k}", 0) + v for k, v in tally.faults.items()}
+    added = {name: row.get(name, 0) + getattr(one, name) for name in names}
+    faults = {f"fault_{k}": row.get(f"fault_{k}", 0) + v for k, v in one.faults.items()}
     return {**row, **added, **faults}

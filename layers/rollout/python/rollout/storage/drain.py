@@ -11,11 +11,10 @@ import time
 from rollout.aws.table import Table
 from rollout.errors import Draining
 from rollout.settings import Settings
+from rollout.storage import keys
 
 # Seconds for which a process believes what it read; a drain waits longer than that.
 FRESH = 5.0
-# Key of the row that is there while the stack drains.
-SWITCH = {"pk": "stack", "sk": "draining"}
 
 _seen: dict[str, tuple[float, bool]] = {}
 
@@ -29,7 +28,7 @@ def check_open(settings: Settings) -> None:
     """
     read, on = _seen.get(settings.table, (0.0, False))
     if time.monotonic() - read > FRESH or not read:
-        on = Table(settings).get(**SWITCH) is not None
+        on = Table(settings).get(**keys.DRAINING) is not None
         _seen[settings.table] = (time.monotonic(), on)
     if on:
         raise Draining(
@@ -46,7 +45,7 @@ def switch(settings: Settings, *, on: bool) -> None:
     """
     table = Table(settings)
     if on:
-        table.put(SWITCH)
+        table.put(keys.DRAINING)
     else:
-        table.delete(**SWITCH, only_if=SWITCH)
+        table.delete(**keys.DRAINING, only_if=keys.DRAINING)
     _seen.pop(settings.table, None)

@@ -4,7 +4,7 @@ Each accepted and each ended rollout is added to its job's row, to the row of th
 to its group's. Every number is a whole one (rewards in millionths, time in milliseconds): sums of those
 are exact, so a group whose rewards are all equal is told from one whose rewards nearly are.
 
-Tallies are best effort. They are written once, after the record's own write held, and never again: a
+They are best effort. They are written once, after the record's own write held, and never again: a
 process that dies in between leaves one rollout uncounted, and an error is logged and passed over.
 """
 
@@ -21,10 +21,8 @@ from typing import Any
 from rollout.aws.table import Row, Table
 from rollout.results import Result
 from rollout.settings import Settings
+from rollout.storage import keys
 
-# Stands for the job where a rollout belongs to none.
-EVALUATION = "evaluation"
-JOBS = "jobs"
 _MICRO = 1_000_000
 # Squares of rewards up to this, in millionths, stay exact in DynamoDB's 38 digits; what is larger is
 # counted as this.
@@ -38,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class Totals:
     """What was counted: over a whole job, or over the rollouts that ended within ``width`` seconds.
 
     Args:
@@ -70,8 +68,8 @@ class Tally:
     faults: dict[str, int]
 
     @classmethod
-    def of(cls, row: Row) -> Tally:
-        """The tally a row holds; what it does not name is nought."""
+    def of(cls, row: Row) -> Totals:
+        """The totals a row holds; what it does not name is nought."""
         names = [name for name in cls.__slots__ if name not in ("start", "width", "faults")]
         counted: dict[str, Any] = {name: int(row.get(name, 0)) for name in names}
         faults = {k.removeprefix("fault_"): int(v) for k, v in row.items() if k[:6] == "fault_"}
@@ -103,7 +101,7 @@ class Tally:
         return part / of if of else None
 
 
-class Tallies:
+class TotalsWriter:
     """Keeps count.
 
     Args:
@@ -118,7 +116,7 @@ class Tallies:
     def accepted(self, job_arn: str, by: int = 1) -> None:
         """Count one more accepted rollout (-1: one that was withdrawn); lists its job."""
         with _best_effort():
-            self._job(job_arn or EVALUATION, {"rollouts": by})
+            self._job(keys.job_of(job_arn), {"rollouts": by})
 
     def ended(self, job_arn: str, group: str, result: Result, *, fault: str | None) -> None:
         """Count a rollout that is terminal.
@@ -128,20 +126,20 @@ class Tallies:
             result: how it ended; ``failed`` too where the trainer refused its reward.
             fault: the boundary at fault, if one was.
         """
-        job, now = job_arn or EVALUATION, time.time()
+        job, now = keys.job_of(job_arn), time.time()
         with _best_effort():
             amounts = self._amounts(result, fault)
             spread = self._group(job, group, amounts) if amounts["rewarded"] else {}
-            known = self._job(job, {**amounts, **spread})
-            width = width_at(now - float(known["start"]))
+            row = self._job(job, {**amounts, **spread})
+            width = width_at(now - float(row["start"]))
             start = int(now // width) * width
-            self._add(f"tally#{job}", f"{start:010d}#{width}", amounts, {"width": width}, start)
+            self._add(keys.totals(job), keys.moment(start, width), amounts, {"width": width}, start)
 
     def reopened(self, job_arn: str, result: Result, *, fault: str | None) -> None:
         """Take back a rollout that had failed before any turn and is played again."""
         with _best_effort():
             amounts = self._amounts(result, fault)
-            self._job(job_arn or EVALUATION, {name: -value for name, value in amounts.items()})
+            self._job(keys.job_of(job_arn), {name: -value for name, value in amounts.items()})
 
     def _amounts(self, result: Result, fault: str | None) -> dict[str, int]:
         reward = result.reward if result.status == "ready" else None
@@ -166,17 +164,17 @@ class Tallies:
         The row's update is atomic, so each change is seen by exactly one rollout.
         """
         names = ("rewarded", "reward_sum", "reward_squares")
-        mine = {name: amounts[name] for name in names}
-        row = self._add(f"groups#{job}", group, mine, {}, int(time.time()))
+        sums = {name: amounts[name] for name in names}
+        row = self._add(keys.groups(job), group, sums, {}, int(time.time()))
         after = [int(row.get(name, 0)) for name in names]
-        before = [known - mine[name] for known, name in zip(after, names, strict=True)]
+        before = [total - sums[name] for total, name in zip(after, names, strict=True)]
         return {
             "groups": int(after[0] == 2),
             "flat": int(is_flat(*after)) - int(is_flat(*before)),
         }
 
     def _job(self, job: str, amounts: Mapping[str, int]) -> Row:
-        return self._add(JOBS, job, amounts, {}, time.time())
+        return self._add(keys.JOBS, job, amounts, {}, time.time())
 
     def _add(self, pk: str, sk: str, amounts: Mapping[str, int], sets: Row, start: float) -> Row:
         expires = int(time.time()) + self._settings.retention_days * 86_400
@@ -192,7 +190,7 @@ def _best_effort() -> Generator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 - a figure that is off by one is better than a lost rollout
-        _log.warning("a tally was not written: %s", type(error).__name__)
+        _log.warning("totals were not written: %s", type(error).__name__)
 
 
 def is_flat(count: int, total: int, squares: int) -> bool:

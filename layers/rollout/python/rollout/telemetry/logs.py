@@ -21,7 +21,7 @@ from rollout.trust import is_name
 
 logger = Logger(service=metrics.service())
 
-Inline = Literal["play", "deliver", "settle", "answer"]
+Did = Literal["played", "delivered", "closed", "answered"]
 
 
 def begin(context: Any) -> None:
@@ -64,38 +64,38 @@ def accepted(*, group: str, execution: str, repeated: bool) -> None:
         _emit({"RolloutsAccepted": 1})
 
 
-def inline(rollout: Rollout, result: Result, told: Report, how: Inline) -> None:
+def inline(rollout: Rollout, result: Result, report: Report, *, did: Did) -> None:
     """One rollout has ended within its request, or has been answered again.
 
     Args:
-        how: what was left to do with it: everything, its report, to close it, or nothing.
+        did: what was done with it; a repeat may only have its report delivered, or its answer.
     """
-    new = how == "play"
+    new = did == "played"
     extra = {"group": rollout.group, "repeated": int(not new)}
-    logger.info("rollout ended", extra={**extra, "door": "inline", **_result(result, told)})
-    if how == "answer":
+    logger.info("rollout ended", extra={**extra, "mode": "inline", **_result(result, report)})
+    if did == "answered":
         return
-    numbers = _outcome(result, told)
+    numbers = _outcome(result, report)
     if new:
-        late = bool(result.error and result.error["type"].endswith(f":{OutOfTime.slug}"))
+        late = result.failure is not None and result.failure.slug == OutOfTime.slug
         numbers |= {"RolloutsAccepted": 1, "InlineOverruns": int(late), **_played(result)}
         numbers["InlineSeconds"] = result.seconds
-    if how == "settle":
+    if did == "closed":
         numbers["RolloutsClosed"] = 1
-    _emit(numbers, _boundary(result, told))
+    _emit(numbers, _boundary(result, report))
 
 
-def durable(rollout: Rollout, result: Result, told: Report, seconds: float) -> None:
+def durable(rollout: Rollout, result: Result, report: Report, seconds: float) -> None:
     """One durable rollout has ended.
 
     Args:
         seconds: since it was accepted.
     """
-    extra = {"group": rollout.group, "repeated": 0, "door": "durable"}
-    extra |= {**_result(result, told), "seconds": round(seconds, 3)}
+    extra = {"group": rollout.group, "repeated": 0, "mode": "durable"}
+    extra |= {**_result(result, report), "seconds": round(seconds, 3)}
     logger.info("rollout ended", extra=extra)
-    numbers = {**_outcome(result, told), **_played(result), "DurableSeconds": round(seconds, 3)}
-    _emit(numbers, _boundary(result, told))
+    numbers = {**_outcome(result, report), **_played(result), "DurableSeconds": round(seconds, 3)}
+    _emit(numbers, _boundary(result, report))
 
 
 def resumed() -> None:
@@ -104,15 +104,15 @@ def resumed() -> None:
     _emit({"Replays": 1})
 
 
-def closed(state: str, result: Result, told: Report) -> None:
+def closed(state: str, result: Result, report: Report) -> None:
     """A rollout whose process is gone has been brought to its end.
 
     Args:
         state: the one it was found in.
     """
-    logger.warning("rollout closed", extra={"was": state, **_result(result, told)})
+    logger.warning("rollout closed", extra={"was": state, **_result(result, report)})
     died = state != "scored"
-    _emit({"RolloutsClosed": int(died), **_outcome(result, told)}, _boundary(result, told))
+    _emit({"RolloutsClosed": int(died), **_outcome(result, report)}, _boundary(result, report))
 
 
 def swept(done: Mapping[str, int], *, healthy: bool) -> None:
@@ -143,7 +143,7 @@ def crashed(error: BaseException) -> None:
     )
 
 
-def _result(result: Result, told: Report) -> dict[str, Any]:
+def _result(result: Result, report: Report) -> dict[str, Any]:
     return {
         "status": result.status,
         "reward": result.reward,
@@ -152,30 +152,30 @@ def _result(result: Result, told: Report) -> dict[str, Any]:
         "tokens_in": result.usage.get("prompt_tokens", 0),
         "tokens_out": result.usage.get("completion_tokens", 0),
         "text_tool_calls": result.metrics.get("text_tool_calls", 0),
-        "error_type": result.error["type"] if result.error else None,
-        "boundary": _boundary(result, told) or None,
-        "report": told.delivery,
-        "report_retries": told.retries,
+        "error_type": result.failure.slug if result.failure else None,
+        "boundary": _boundary(result, report) or None,
+        "report": report.delivery,
+        "report_retries": report.retries,
     }
 
 
-def _boundary(result: Result, told: Report) -> str:
+def _boundary(result: Result, report: Report) -> str:
     """Who is at fault; a reward the trainer refused did not count, whatever it was."""
-    if told.delivery == "refused":
+    if report.delivery == "refused":
         return "trainer"
-    return result.error["boundary"] if result.error else ""
+    return result.failure.boundary if result.failure else ""
 
 
-def _outcome(result: Result, told: Report) -> dict[str, float | list[float]]:
+def _outcome(result: Result, report: Report) -> dict[str, float | list[float]]:
     """What a rollout came to; counted once, by whoever brought its report to an end."""
-    numbers: dict[str, float | list[float]] = {"ReportRetries": told.retries}
-    if told.delivery == "pending":
+    numbers: dict[str, float | list[float]] = {"ReportRetries": report.retries}
+    if report.delivery == "pending":
         return numbers | {"ReportsPending": 1}
-    failed = result.status == "failed" or told.delivery == "refused"
+    failed = result.status == "failed" or report.delivery == "refused"
     numbers |= {
         "RolloutsCompleted": int(not failed),
         "RolloutsFailed": int(failed),
-        "RolloutsFloored": int(not failed and result.error is not None),
+        "RolloutsFloored": int(not failed and result.failure is not None),
     }
     if result.reward is not None and not failed:
         numbers["Reward"] = result.reward

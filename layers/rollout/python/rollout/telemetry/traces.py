@@ -16,15 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from rollout import run as plain
 from rollout.agent import Agent
 from rollout.errors import ConfigurationError, RolloutError
 from rollout.feedback import Feedback, Status
 from rollout.policy import Policy
 from rollout.results import Report, Result, Rollout
-from rollout.run import Ledger
 from rollout.settings import Settings
-from rollout.steps import Steps
 
 _PROVIDER = "aws.sagemaker"
 _PARAMS = ("model", "temperature", "top_p", "max_tokens", "seed")
@@ -43,36 +40,44 @@ def check(settings: Settings) -> None:
         )
 
 
-def run(
-    rollout: Rollout,
-    *,
-    agent: Agent,
-    policy: Policy,
-    steps: Steps,
-    feedback: Feedback | None,
-    ledger: Ledger,
-    settings: Settings,
-    deadline: float,
-) -> tuple[Result, Report]:
-    """As :func:`rollout.run.run`, with spans if they are switched on.
+class Trace:
+    """The spans of one rollout; without OpenTelemetry it hands everything through as it is.
+
+    Args:
+        span: the rollout's own; None where nothing is traced.
+    """
+
+    def __init__(self, span: Any = None) -> None:
+        self._span = span
+
+    def policy(self, policy: Policy) -> Policy:
+        """A policy each of whose turns is a span."""
+        return policy if self._span is None else _TracedPolicy(policy)
+
+    def feedback(self, feedback: Feedback | None) -> Feedback | None:
+        """A trainer each of whose reports is a span."""
+        if self._span is None or feedback is None:
+            return feedback
+        return _TracedFeedback(feedback)
+
+    def ended(self, result: Result, report: Report) -> None:
+        """Say on the rollout's span what it came to."""
+        if self._span is None:
+            return
+        self._span.set_attributes(_of_result(result, report))
+        if result.failure:
+            _fail(self._span, result.failure.slug)
+
+
+@contextmanager
+def trace(rollout: Rollout, agent: Agent, settings: Settings) -> Generator[Trace]:
+    """The span of a rollout that is played within the block, if tracing is on.
 
     Without OpenTelemetry the rollout is played untraced; ``GET /health`` says so.
     """
-
-    def play(policy: Policy, feedback: Feedback | None) -> tuple[Result, Report]:
-        return plain.run(
-            rollout,
-            agent=agent,
-            policy=policy,
-            steps=steps,
-            feedback=feedback,
-            ledger=ledger,
-            settings=settings,
-            deadline=deadline,
-        )
-
     if not settings.otel or not _installed():
-        return play(policy, feedback)
+        yield Trace()
+        return
     attributes = {
         "gen_ai.operation.name": "invoke_agent",
         "gen_ai.agent.name": agent.name,
@@ -82,12 +87,7 @@ def run(
         "rollout.group": rollout.group,
     }
     with _span(f"invoke_agent {agent.name}", "INTERNAL", attributes) as span:
-        traced = _TracedFeedback(feedback) if feedback else None
-        result, told = play(_TracedPolicy(policy), traced)
-        span.set_attributes(_of_result(result, told))
-        if result.error:
-            _fail(span, result.error["type"].rsplit(":", 1)[-1])
-        return result, told
+        yield Trace(span)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +151,12 @@ def _fail(span: Any, kind: str) -> None:
     span.set_status(StatusCode.ERROR)
 
 
-def _of_result(result: Result, told: Report) -> dict[str, Any]:
+def _of_result(result: Result, report: Report) -> dict[str, Any]:
     reward = {} if result.reward is None else {"rollout.reward": result.reward}
     return {
         "rollout.status": result.status,
         "rollout.turns": result.turns,
-        "rollout.report": told.delivery,
+        "rollout.report": report.delivery,
         "gen_ai.usage.input_tokens": result.usage.get("prompt_tokens", 0),
         "gen_ai.usage.output_tokens": result.usage.get("completion_tokens", 0),
         **reward,

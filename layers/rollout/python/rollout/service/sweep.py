@@ -1,0 +1,67 @@
+"""Finishing what was left lying: what never began, what was not reported, what died."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from rollout.errors import RolloutError
+from rollout.service.close_abandoned import close_abandoned
+from rollout.service.health import check
+from rollout.service.start_durable import start
+from rollout.settings import Settings
+from rollout.storage.record import Record
+from rollout.storage.records import Records
+from rollout.telemetry import logs
+
+# Rollouts of one shard and run; seconds until what was taken up is due again; seconds kept at the end.
+_LIMIT, _DUE_AGAIN, _LAST = 100, 300.0, 30.0
+_WHY = "The process that played this rollout has not been heard of since its lease ended."
+
+
+def sweep(settings: Settings, time_left: Callable[[], float]) -> dict[str, int]:
+    """Start what was accepted and never began, deliver what was scored, close what died.
+
+    Args:
+        time_left: seconds until the Lambda is stopped.
+
+    Returns:
+        How many rollouts were ``started``, ``delivered`` or ``closed``; ``left`` could not be
+        finished now and are due again in five minutes.
+    """
+    healthy = _healthy(settings)
+    done = {"started": 0, "delivered": 0, "closed": 0, "left": 0}
+    records = Records(settings)
+    for record in records.due(time.time(), _LIMIT):
+        if time_left() < _LAST:
+            break
+        if not records.claim(record, _DUE_AGAIN):
+            continue
+        logs.about(record.job_arn, record.trajectory_id)
+        try:
+            done[_finish(record, settings)] += 1
+        except RolloutError as error:
+            logs.refused(error)
+            done["left"] += 1
+    logs.swept(done, healthy=healthy)
+    return done
+
+
+def _healthy(settings: Settings) -> bool:
+    """What ``GET /health`` looks at; that this sweep reached the table is seen by its result at all."""
+    try:
+        check(settings)
+    except RolloutError as error:
+        logs.refused(error)
+        return False
+    return True
+
+
+def _finish(record: Record, settings: Settings) -> str:
+    if record.state == "accepted":
+        start(record.job_arn, record.trajectory_id, record.attempt, settings)
+        return "started"
+    report = close_abandoned(record, settings, _WHY)
+    if report.delivery == "pending":
+        return "left"
+    return "delivered" if record.state == "scored" else "closed"
