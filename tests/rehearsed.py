@@ -82,7 +82,13 @@ def record(group=0, member=0, reward=1.0, **changes) -> RolloutRecord:
 
 
 def failure(boundary, title="It failed"):
-    return {"type": "urn:rollout:problem:x", "title": title, "boundary": boundary, "detail": "why"}
+    return {
+        "type": "urn:rollout:problem:x",
+        "slug": "x",
+        "title": title,
+        "boundary": boundary,
+        "detail": "why",
+    }
 
 
 def write(run: Path, records, **changes) -> Path:
@@ -142,7 +148,7 @@ def recorded(result, identifier, group, member, instance) -> RolloutRecord:
         trajectory_id=identifier,
         instance=instance,
         rewards=result.rewards,
-        error=result.error,
+        error=result.failure.document() if result.failure else None,
         metrics=result.metrics,
         output=result.output,
         seconds=max(result.seconds, 0.001),

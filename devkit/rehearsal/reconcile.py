@@ -42,7 +42,7 @@ def reconcile(records: Iterable[RolloutRecord]) -> Reconciliation:
     found = Reconciliation()
     for record in records:
         found.rollouts += 1
-        result = record.error["type"].rsplit(":", 1)[-1] if record.error else record.status
+        result = record.error["slug"] if record.error else record.status
         found.results[result] += 1
         # The reply to a failed rollout's last turn may be lost; no other turn is without an answer.
         possibly_captured = 1 if record.error else 0

@@ -93,5 +93,5 @@ def test_each_episode_has_a_database_of_its_own():
 )
 def test_an_instance_that_cannot_be_used_names_what_is_wrong(row, said):
     result = rehearse(sql.sql, row, scripts.gold)
-    assert result.error is not None
-    assert said in result.error["detail"]
+    assert result.failure is not None
+    assert said in result.failure.detail

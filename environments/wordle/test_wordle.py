@@ -43,5 +43,5 @@ def test_the_words_are_words():
 
 def test_an_instance_that_cannot_be_used_names_what_is_wrong():
     result = rehearse(wordle, {"word": "toolong"}, scripts.silent)
-    assert result.error is not None
-    assert "five-letter" in result.error["detail"]
+    assert result.failure is not None
+    assert "five-letter" in result.failure.detail

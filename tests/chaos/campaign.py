@@ -138,7 +138,7 @@ def _reconcile(stack: EmulatedStack, name: str, toll: Toll) -> None:
         toll.lost.append(name)
         return
     result = record.result()
-    error = result.error["type"].rsplit(":", 1)[-1] if result.error else result.status
+    error = result.failure.slug if result.failure else result.status
     toll.results[error] += 1
     if _conflicts(trajectory):
         toll.in_conflict.append(name)

@@ -77,7 +77,7 @@ def test_a_streamed_tool_call_with_a_wrong_index_is_a_bad_reply(index):
 def test_a_bad_stream_counts_as_captured():
     chunk = {"choices": [{"delta": {"tool_calls": [{"index": "one"}]}}]}
     result, _, _ = played(ask, b"data: " + json.dumps(chunk).encode())
-    assert result.error["boundary"] == "policy"
+    assert result.failure.boundary == "policy"
     assert not result.untouched
 
 
@@ -96,7 +96,7 @@ def test_token_counts_beyond_reason_read_as_absent():
 def test_a_number_out_of_range_makes_a_bad_reply_wherever_it_stands(place):
     text = json.dumps(completion(**{"content": "1", place: "HERE"})).replace('"HERE"', "1e999")
     result, _, _ = played(ask, text.encode())
-    assert result.error["boundary"] == "policy"
+    assert result.failure.boundary == "policy"
 
 
 def test_a_reply_speaks_for_the_assistant_only():
@@ -144,7 +144,7 @@ def test_replies_of_a_whole_rollout_are_bounded():
             episode.sample([{"role": "user", "content": "more"}])
 
     result, _, _ = played(greedy, *[big] * 10, seconds=60)
-    assert result.error["type"].endswith(BudgetSpent.slug)
+    assert result.failure.slug == BudgetSpent.slug
     assert 1 <= result.turns < 10
 
 
@@ -206,8 +206,8 @@ assert not (isinstance(rows, list) and sum(len(str(r)) for r in rows) > 20_000_0
 @pytest.mark.parametrize("instance", [{"setup": "secret"}, {"setup": "", "query": "SELECT secret"}])
 def test_the_sql_agents_errors_quote_nothing_of_the_row(instance):
     result, _, _ = played(sql, rollout=make_rollout(instance=instance))
-    assert result.error["boundary"] == "agent"
-    assert "secret" not in json.dumps(result.error)
+    assert result.failure.boundary == "agent"
+    assert "secret" not in str(result.failure)
 
 
 def test_a_lone_surrogate_in_a_query_is_an_error_for_the_model():
@@ -258,7 +258,7 @@ class Throttling:
 @pytest.mark.parametrize("after", ["\u00b2", "9" * 5000, "-1", "", "soon", "1e9"])
 def test_an_odd_retry_after_is_a_failed_sample_and_no_crash(after):
     result, _, _ = played(ask, policy=JobRuntimePolicy(Throttling(after), "arn", "t"), seconds=0.4)
-    assert result.error["boundary"] in ("policy", "deadline")
+    assert result.failure.boundary in ("policy", "deadline")
 
 
 def test_an_error_is_kept_short_whatever_it_quotes():

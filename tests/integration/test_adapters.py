@@ -212,7 +212,7 @@ def test_a_failed_sample_is_not_repeated_and_keeps_its_boundary(function):
     )
     assert len(policy.requests) == 2
     assert result.status == "failed"
-    assert result.error["boundary"] == "policy", result.error
+    assert result.failure.boundary == "policy", result.failure
 
 
 @pytest.mark.parametrize("function", ADAPTERS, ids=lambda f: f.__name__)

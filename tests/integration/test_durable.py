@@ -364,7 +364,7 @@ def test_the_sweep_starts_what_was_accepted_and_never_began(stack):
 
     request = validate_rollout(stack.request("t-1", ROW))
     rollout = Rollout.of(request, check(request, settings()))
-    Records(settings()).accept_durable(rollout, door="api")
+    Records(settings()).accept_durable(rollout, entry_point="api")
     assert sweep()["started"] == 0  # not due yet
     make_due(stack, "t-1")
     assert sweep()["started"] == 1
@@ -389,17 +389,17 @@ def test_the_sweep_delivers_a_reward_that_was_computed(tmp_path):
 @pytest.mark.parametrize("agent", ["unrepeatable", "twelve_turns"])
 def test_sampling_begins_only_once_that_is_written(agent, tmp_path, monkeypatch):
     from rollout.errors import Unavailable
-    from rollout.storage.records import Hold
+    from rollout.storage.record import Lease
 
     failures = iter([Unavailable("storage is away"), None, None])
-    written = Hold.sampling
+    written = Lease.sampling
 
     def flaky(self):
         if (error := next(failures, None)) is not None:
             raise error
         written(self)
 
-    monkeypatch.setattr(Hold, "sampling", flaky)
+    monkeypatch.setattr(Lease, "sampling", flaky)
     environ = {"ROLLOUT_MAX_TURNS": "12"}
     with EmulatedStack(
         gold, durable=tmp_path, agent=f"tests.playing:{agent}", environ=environ

@@ -85,13 +85,13 @@ def test_failures_keep_their_boundary_and_are_named():
     result = rehearse(rft_agent(invoke), INSTANCE, lost)
     assert (result.status, result.reward) == ("failed", None)
     result = rehearse(rft_agent(lambda payload: {"no": "reward"}), INSTANCE, says("5"))
-    assert "neither returned" in result.error["detail"]
+    assert "neither returned" in result.failure.detail
     broken = FastAPI()
     result = rehearse(server_agent(broken), INSTANCE, says("5"))
-    assert "answered 404 to /rollout" in result.error["detail"]
+    assert "answered 404 to /rollout" in result.failure.detail
 
     def gave_up(payload):
         RolloutFeedbackClient(payload["metadata"]).report_error("no luck")
 
     result = rehearse(rft_agent(gave_up), INSTANCE, says("5"))
-    assert "reported that its rollout failed" in result.error["detail"]
+    assert "reported that its rollout failed" in result.failure.detail

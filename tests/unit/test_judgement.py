@@ -230,8 +230,8 @@ def test_a_refusal_that_an_agent_does_not_catch_is_its_own_and_tells_no_content(
             raise ValueError("secret of the policy")
 
     result, _, _ = played(function, completion("1"))
-    assert result.error["type"] == "urn:rollout:problem:tool-refused"
-    assert "secret" not in str(result.error)
+    assert result.failure.slug == "tool-refused"
+    assert "secret" not in str(result.failure)
 
 
 ENDINGS = [SystemExit(1), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError(),
@@ -273,7 +273,7 @@ def test_however_an_agent_ends_it_is_told(error):
 
     for agent in (function, later):
         result, _, trainer = played(agent, completion("1"))
-        assert result.error["boundary"] == "agent"
+        assert result.failure.boundary == "agent"
         assert ("complete", "failed") in trainer.heard
 
 
@@ -298,9 +298,9 @@ def test_an_outage_an_agent_meets_is_no_fault_of_its_code():
         raise raised_from(RuntimeError("secret"), ConnectionRefusedError())
 
     result, _, _ = played(function, completion("1"))
-    assert result.error["boundary"] == "tool"
-    assert "ConnectionRefusedError" in result.error["detail"]
-    assert "secret" not in result.error["detail"]
+    assert result.failure.boundary == "tool"
+    assert "ConnectionRefusedError" in result.failure.detail
+    assert "secret" not in result.failure.detail
 
 
 def test_an_outage_in_a_step_is_the_services_and_anything_else_the_steps():
@@ -310,9 +310,9 @@ def test_an_outage_in_a_step_is_the_services_and_anything_else_the_steps():
 
         return lambda episode: ask(episode) and episode.step("book", effect)
 
-    assert played(stepping(ConnectionError()), completion("1"))[0].error["boundary"] == "tool"
+    assert played(stepping(ConnectionError()), completion("1"))[0].failure.boundary == "tool"
     result, _, _ = played(stepping(SystemExit()), completion("1"))
-    assert result.error["type"] == f"urn:rollout:problem:{StepRaised.slug}"
+    assert result.failure.slug == StepRaised.slug
 
 
 # --- async ------------------------------------------------------------------------------------------

@@ -152,6 +152,7 @@ def test_what_did_not_survive_is_counted():
     )
     error = {
         "type": "urn:rollout:problem:sample-failed",
+        "slug": "sample-failed",
         "title": "t",
         "boundary": "policy",
         "detail": "",

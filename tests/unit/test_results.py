@@ -13,6 +13,7 @@ from rollout.contract import InferenceParams
 from rollout.errors import (
     Abandoned,
     ContractViolation,
+    OutOfTime,
     ReportRefused,
     ReportUndelivered,
     SampleFailed,
@@ -124,7 +125,7 @@ def test_an_ending_holds_all_that_was_played(clock):
         return Outcome(ask(episode, AGAIN), {"theirs": 3}, {"seen": [1]})
 
     result, report, said = played(agent, completion("0"), completion("0.5"))
-    assert (result.status, result.rewards, result.error) == ("ready", [0.5], None)
+    assert (result.status, result.rewards, result.failure) == ("ready", [0.5], None)
     assert result.metrics == {"mine": 2.0, "theirs": 3.0}
     assert result.output == {"seen": [1]}
     assert (result.turns, result.possibly_captured, result.seconds) == (2, 0, 1.235)
@@ -150,8 +151,14 @@ def test_the_caller_is_answered_with_the_ending_and_no_transcript():
         "metrics": {"m": 1.0},
         "output": {"seen": 1},
     }
-    failed = Result("failed", None, error={"type": "urn:rollout:problem:out-of-time"})
-    assert failed.answer("t-2")["error"] == {"type": "urn:rollout:problem:out-of-time"}
+    failed = Result("failed", None, failure=OutOfTime("over").failure())
+    assert failed.answer("t-2")["error"] == {
+        "type": "urn:rollout:problem:out-of-time",
+        "slug": "out-of-time",
+        "title": "The rollout ran out of time",
+        "boundary": "deadline",
+        "detail": "over",
+    }
     assert failed.answer("t-2")["reward"] is None
 
 
@@ -265,7 +272,7 @@ def test_the_part_of_a_request_that_is_out_of_range_is_named():
     ],
 )
 def test_an_agent_that_answers_wrongly_is_told_what_to_return(function, told):
-    assert played(function, completion("1"))[0].error["detail"] == told
+    assert played(function, completion("1"))[0].failure.detail == told
 
 
 def test_an_agent_that_raises_is_shown_the_innermost_line():
@@ -276,7 +283,7 @@ def test_an_agent_that_raises_is_shown_the_innermost_line():
         return deeper()
 
     line = deeper.__code__.co_firstlineno + 1
-    assert played(agent)[0].error["detail"] == (
+    assert played(agent)[0].failure.detail == (
         f"Agent environments.mine:run raised LookupError at {Path(__file__).name}:{line}. The message is "
         "in no log; rehearse the rollout locally to see it."
     )
@@ -287,7 +294,7 @@ def test_an_agent_that_is_late_is_told_so_and_gets_no_more_time():
         time.sleep(0.2)
         return 1.0
 
-    detail = played(slow, deadline=time.time() - 10)[0].error["detail"]
+    detail = played(slow, deadline=time.time() - 10)[0].failure.detail
     assert detail == "The agent had not answered when its time was over."
 
 
@@ -349,7 +356,7 @@ def wrapped_in_a_circle(episode):
 )
 def test_a_failure_that_a_framework_wrapped_keeps_its_boundary(function):
     result = played(function, SampleFailed("gone", captured="unknown"))[0]
-    assert (result.error["boundary"], result.error["detail"]) == ("policy", "gone")
+    assert (result.failure.boundary, result.failure.detail) == ("policy", "gone")
     assert result.possibly_captured == 1
 
 
@@ -359,7 +366,7 @@ def test_an_agents_exceptions_in_a_circle_are_still_the_agents():
         first.__cause__, second.__cause__ = second, first
         raise first
 
-    assert played(agent)[0].error["type"] == "urn:rollout:problem:agent-raised"
+    assert played(agent)[0].failure.slug == "agent-raised"
 
 
 # --- the report -------------------------------------------------------------------------------------
@@ -399,7 +406,7 @@ def test_a_replay_gets_a_moment_to_tell_what_happened_though_its_time_is_over():
 
 def test_a_replay_that_ends_before_its_records_do_is_a_mismatch():
     result = played(ask, steps=ReplayedSteps(recorded(), recorded()))[0]
-    assert result.error["detail"] == (
+    assert result.failure.detail == (
         "Agent environments.mine:run ended after turn 1, though more turns or steps were recorded when it "
         "ran before. Between its episode's calls an agent must be deterministic; otherwise mark it "
         "@agent(replay=False)."
@@ -415,15 +422,15 @@ def test_a_replay_that_fails_before_its_first_turn_may_not_be_played_again():
 def test_a_rollout_whose_player_died_fails_and_may_not_be_played_again():
     error = Abandoned("The execution was stopped.")
     result, _, said = played(ask, steps=AbandonedSteps(error))
-    assert result == Result("failed", None, error=error.document(), possibly_captured=1)
+    assert result == Result("failed", None, failure=error.failure(), possibly_captured=1)
     assert said == [("scored", result), "failed", ("reported", result, "delivered", "")]
     assert abandoned() == Result(
         "failed",
         None,
-        error=Abandoned(
+        failure=Abandoned(
             "The process that played this rollout died after it had begun to sample; a second play "
             "would mix two attempts in one trajectory."
-        ).document(),
+        ).failure(),
         possibly_captured=1,
     )
 

@@ -136,15 +136,15 @@ def test_the_trainers_parameters_win():
 )
 def test_a_failure_is_an_ending_that_names_its_boundary(function, lines, boundary, slug):
     result, _, trainer = played(function, *lines)
-    assert result.error["boundary"] == boundary
-    assert result.error["type"] == f"urn:rollout:problem:{slug}"
+    assert result.failure.boundary == boundary
+    assert result.failure.slug == slug
     assert trainer.heard == [("scored", None), ("complete", "failed"), ("reported", "delivered")]
 
 
 def test_the_agents_own_words_stay_out_of_the_error():
     result, _, _ = played(lambda e: {}["the secret answer"])
-    assert "secret" not in result.error["detail"]
-    assert "test_run.py:" in result.error["detail"]
+    assert "secret" not in result.failure.detail
+    assert "test_run.py:" in result.failure.detail
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_failure_policy(policy, turns, status, rewards):
 
     result, _, _ = played(fail, *[completion("1")] * turns, failure_policy=policy)
     assert (result.status, result.rewards) == (status, rewards)
-    assert result.error["boundary"] == "agent"
+    assert result.failure.boundary == "agent"
 
 
 def test_an_agent_that_hangs_is_reported_in_time():
@@ -173,7 +173,7 @@ def test_an_agent_that_hangs_is_reported_in_time():
     result, _, trainer = played(lambda e: ask(e) and hold.wait(30), completion("1"), seconds=0.2)
     hold.set()
     assert time.monotonic() - began < 5
-    assert result.error["type"].endswith("out-of-time")
+    assert result.failure.slug == "out-of-time"
     assert ("complete", "failed") in trainer.heard
 
 
@@ -249,9 +249,9 @@ def test_a_broken_tool_fails_the_rollout_and_is_no_text():
 
     call = completion(tool_calls=[tool_call("lookup", {"key": "x"})])
     result, _, _ = played(lambda e: e.converse("go", tools=[lookup]), call)
-    assert result.error["boundary"] == "tool"
-    assert "secret" not in result.error["detail"]
-    assert ToolBroken.slug in result.error["type"]
+    assert result.failure.boundary == "tool"
+    assert "secret" not in result.failure.detail
+    assert result.failure.slug == ToolBroken.slug
 
 
 @pytest.mark.parametrize(

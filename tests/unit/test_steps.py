@@ -63,7 +63,7 @@ def test_inline_nothing_is_ever_replayed_and_every_effect_is_made_at_once():
     steps = InlineSteps(lambda: None, 0)
     assert steps.replaying() is False
     assert steps.play(lambda: {"turns": 1}) == {"turns": 1}
-    assert steps.step("write", lambda: 7, again=False) == 7
+    assert steps.step("write", lambda: 7, idempotent=False) == 7
     assert steps.remember("scored", lambda: 8) == 8
 
 

@@ -224,8 +224,8 @@ def test_metrics_of_the_episode_are_held_to_what_an_outcomes_are():
     result, _, _ = played(measuring(a=np.float32(0.5), b=2), completion("1"))
     assert result.metrics == {"a": 0.5, "b": 2.0}
     result, _, _ = played(measuring(a=1, b=math.nan), completion("1"))
-    assert (result.error["boundary"], result.metrics) == ("agent", {"a": 1.0})
-    assert "'b'" in result.error["detail"]
+    assert (result.failure.boundary, result.metrics) == ("agent", {"a": 1.0})
+    assert "'b'" in result.failure.detail
     json.dumps(result.answer("t"), allow_nan=False)
 
 
@@ -272,8 +272,8 @@ def stepping(value):
 def test_a_step_gives_inline_what_it_would_give_from_the_records():
     assert played(stepping({1: (1, 2)}), completion("1"))[0].metrics == {"same": 1.0}
     result, _, _ = played(stepping({"x": object()}), completion("1"))
-    assert result.error["type"] == "urn:rollout:problem:step-raised"
-    assert "$.x" in result.error["detail"]
+    assert result.failure.slug == "step-raised"
+    assert "$.x" in result.failure.detail
 
 
 def test_an_asynchronous_step_is_made():
