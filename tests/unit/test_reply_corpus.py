@@ -154,7 +154,7 @@ def test_a_turn_that_failed_behind_a_200_is_the_policys_and_never_a_reward():
         {"choices": [{"message": {"content": "#### 2"}, "finish_reason": "abort"}]},
     ):
         result, _, trainer = played(ask, body)
-        assert (result.error["boundary"], result.rewards) == ("policy", None)
+        assert (result.failure.boundary, result.rewards) == ("policy", None)
         assert not result.untouched  # the platform may have stored it
         assert ("complete", "failed") in trainer.heard
 

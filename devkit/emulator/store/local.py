@@ -19,6 +19,7 @@ from devkit.emulator.store.dynamodb import DynamoDb
 from devkit.emulator.store.kept import Kept
 from devkit.emulator.store.s3 import S3, Answer
 from devkit.emulator.store.values import Refused
+from rollout.storage import keys
 
 _JSON = {"Content-Type": "application/x-amz-json-1.0"}
 _numbers = count(1)
@@ -66,12 +67,12 @@ class LocalAws:
 
         Checkpoints too large for the runner stay in the bucket until the process ends.
         """
-        for row in self.dynamodb.drop(table, f"rollout#{job_arn}#{trajectory_id}"):
+        for row in self.dynamodb.drop(table, keys.rollout(job_arn, trajectory_id)):
             for name in ("content", "request_key"):
                 if name in row:
                     self.s3.delete(bucket, row[name]["S"])
-        for totals in ("groups", "tally"):
-            self.dynamodb.drop(table, f"{totals}#{job_arn}")
+        for totals in (keys.groups(job_arn), keys.totals(job_arn)):
+            self.dynamodb.drop(table, totals)
 
     def answer(
         self, method: str, where: SplitResult, headers: dict[str, str], body: bytes
