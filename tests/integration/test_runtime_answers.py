@@ -175,6 +175,6 @@ def test_what_was_reached_before_the_context_was_full_is_scored(runtime, policy)
         return ask(episode)
 
     result, _, _ = played(careless, policy=policy(runtime))
-    assert result.error["boundary"] == "deadline"
+    assert result.failure.boundary == "deadline"
     assert result.untouched
     assert issubclass(ContextFull, DeadlineError)
