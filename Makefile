@@ -37,6 +37,9 @@ test: setup lint build ## set everything up and pass every test
 agent: .venv/ready ## write a new environment: agent, scripts, dataset and test (NAME= ENVIRONMENTS=)
 	rollout new "$(NAME)"
 
+graph: .venv/ready ## which folder imports which, or module (MODULES=1); DOT=1 writes it for Graphviz
+	@python -m scripts.import_graph $(if $(MODULES),--modules) $(if $(DOT),--dot)
+
 mutate: .venv/ready ## break trust, feedback, steps and run in every way, and count what the unit tests miss (ONLY= KEEP=1)
 	python -m tests.mutation.campaign $(if $(ONLY),--only $(ONLY)) $(if $(KEEP),--keep)
 
@@ -142,4 +145,4 @@ clean: ## remove what the build and the tests left
 	VIRTUAL_ENV=.tools/$* $(UV) pip install -q --require-hashes -r requirements/$*.txt
 	@touch $@
 
-.PHONY: help run test agent chaos compare-sdk scale deploy lint format setup build layer-size bench lock clean mutate scan audit sbom screenshot hostile plots
+.PHONY: help run test agent graph chaos compare-sdk scale deploy lint format setup build layer-size bench lock clean mutate scan audit sbom screenshot hostile plots

@@ -7,19 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import httpx
 
 from rollout.contract import parse_json
-from rollout.episode import Episode
 from rollout.errors import AgentError, MalformedRequest
+from rollout.reply import Message, Reply
 
 BASE_URL = "http://policy.invalid/v1"
 _PATH = "/chat/completions"
 # What belongs to the wire, not to the turn; the trainer decides which model answers.
 _NOT_SENT = ("messages", "tools", "model", "stream", "stream_options")
+
+
+class Sampler(Protocol):
+    """What a transport needs of an episode."""
+
+    def sample(self, messages: Sequence[Message], *, tools: Sequence[Any], **params: Any) -> Reply:
+        """Sample one turn; see :meth:`rollout.episode.Episode.sample`."""
+        ...
 
 
 class EpisodeTransport(httpx.BaseTransport):
@@ -29,7 +37,7 @@ class EpisodeTransport(httpx.BaseTransport):
         episode: samples them.
     """
 
-    def __init__(self, episode: Episode) -> None:
+    def __init__(self, episode: Sampler) -> None:
         self._episode = episode
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -44,7 +52,7 @@ class AsyncEpisodeTransport(httpx.AsyncBaseTransport):
         episode: samples them.
     """
 
-    def __init__(self, episode: Episode) -> None:
+    def __init__(self, episode: Sampler) -> None:
         self._episode = episode
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -53,7 +61,7 @@ class AsyncEpisodeTransport(httpx.AsyncBaseTransport):
         return await asyncio.to_thread(_answer, self._episode, request.url.path, body)
 
 
-def sample_body(episode: Episode, body: bytes) -> dict[str, Any]:
+def sample_body(episode: Sampler, body: bytes) -> dict[str, Any]:
     """Sample the turn that a chat-completions request asks for.
 
     Args:
@@ -93,7 +101,7 @@ def chunks(completion: Mapping[str, Any]) -> bytes:
     return "".join(f"data: {line}\n\n" for line in [*lines, "[DONE]"]).encode()
 
 
-def _answer(episode: Episode, path: str, body: bytes) -> httpx.Response:
+def _answer(episode: Sampler, path: str, body: bytes) -> httpx.Response:
     if not path.endswith(_PATH):
         message = f"An episode answers {_PATH} only, not {path}; use the chat-completions API."
         return httpx.Response(404, json={"error": {"message": message, "type": "not_found"}})
