@@ -21,7 +21,7 @@ from devkit.emulator.job_runtime import PolicyFunction, SampleRequest
 from devkit.emulator.stack import EmulatedStack
 from devkit.policies.probes import PROBES, probe
 from devkit.policies.scripts import script_of
-from devkit.rehearsal.agent_errors import witnessed
+from devkit.rehearsal.agent_errors import AgentErrors
 from devkit.rehearsal.client import RolloutClient
 from devkit.rehearsal.dataset import ChosenRows, survey
 from devkit.rehearsal.play import play
@@ -108,13 +108,12 @@ def _probe(options: argparse.Namespace, console: Console) -> int:
         return refuse(people, error)
     total = rows.count * (len(PROBES) + 1)
     records: dict[str, list[RolloutRecord]] = {name: [] for name in (_GOLD, *PROBES)}
-    raised: Counter[str] = Counter()
+    raised = AgentErrors()
     with (
-        witnessed(options.agent, raised),
         stopping(people) as stop,
         ProgressDisplay(people, total) as live,
     ):
-        for record in _play(options, rows, policy, stop):
+        for record in _play(options, rows, policy, stop, raised):
             records[_named(record.trajectory_id)].append(record)
             live.add(record)
     if live.ended < total:
@@ -165,7 +164,11 @@ def policy_of(agent: str) -> PolicyFunction:
 
 
 def _play(
-    options: argparse.Namespace, rows: ChosenRows, policy: PolicyFunction, stop: Any
+    options: argparse.Namespace,
+    rows: ChosenRows,
+    policy: PolicyFunction,
+    stop: Any,
+    raised: AgentErrors,
 ) -> Iterator[RolloutRecord]:
     """Play every row under gold and each probe; the member's number tells which."""
     names = (_GOLD, *PROBES)
@@ -175,7 +178,9 @@ def _play(
         for member, name in enumerate(names)
     )
     environ = {"ROLLOUT_MAX_TURNS": str(options.max_turns)}
-    with EmulatedStack(policy, agent=options.agent, environ=environ) as stack:
+    with EmulatedStack(
+        policy, agent=options.agent, environ=environ, on_agent_error=raised.note
+    ) as stack:
         client = RolloutClient(
             stack.url, durable=False, wait_seconds=60, connections=options.concurrency
         )

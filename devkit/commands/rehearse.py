@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections import Counter
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from devkit.commands.interrupts import DRAIN_SECONDS, stopping
 from devkit.commands.judging import conclude
 from devkit.commands.messages import complain, refuse
 from devkit.emulator.faults import PRESETS
-from devkit.rehearsal.agent_errors import witnessed
+from devkit.rehearsal.agent_errors import AgentErrors
 from devkit.rehearsal.client import Unreachable
 from devkit.rehearsal.open_target import deployed_target, local_target
 from devkit.rehearsal.planning import RehearsalPlan, plan_of
@@ -104,11 +103,10 @@ def _rehearse(options: argparse.Namespace, console: Console) -> int:
     if plan.faults.says:
         console.print(f"Faults: {plan.faults.says}.", highlight=False)
     tasks = tasks_of(plan.rows, begun.group_size, name=begun.name, done=done)
-    raised: Counter[str] = Counter()
+    raised = AgentErrors()
     try:
         with (
-            nullcontext() if begun.mode == "url" else witnessed(begun.agent, raised),
-            _target(plan, options, console) as target,
+            _target(plan, options, console, raised) as target,
             stopping(console) as stop,
             ProgressDisplay(console, total, len(done)) as live,
         ):
@@ -153,7 +151,7 @@ def finish(plan: RehearsalPlan, console: Console) -> int:
 
 @contextmanager
 def _target(
-    plan: RehearsalPlan, options: argparse.Namespace, console: Console
+    plan: RehearsalPlan, options: argparse.Namespace, console: Console, raised: AgentErrors
 ) -> Generator[Target]:
     with ExitStack() as opened:
         if plan.manifest.mode == "url":
@@ -175,6 +173,7 @@ def _target(
                 faults=plan.faults,
                 scratch=Path(scratch),
                 connections=options.concurrency,
+                on_agent_error=raised.note,
             )
         yield opened.enter_context(made)
 

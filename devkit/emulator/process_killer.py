@@ -19,6 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
+from devkit.aws_session import default_session, renew_default_session
 from devkit.emulator.gateway import LambdaContext, environment_of
 from devkit.places import HANDLERS
 
@@ -37,7 +38,7 @@ class Death:
 
 
 # The deaths of one rollout's invocations, in order; after them it is left in peace.
-Plan = Callable[[str], Sequence[Death]]
+DeathPlan = Callable[[str], Sequence[Death]]
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class AtRandom:
         return (Death(dice.choice(("before", "after")), dice.randint(1, self.calls)),)
 
 
-def invoke(event: dict[str, Any], context: Any, *, plan: Plan, graves: Path) -> Any:
+def invoke(event: dict[str, Any], context: Any, *, plan: DeathPlan, graves: Path) -> Any:
     """Run the worker's handler under its plan.
 
     Args:
@@ -72,8 +73,7 @@ def invoke(event: dict[str, Any], context: Any, *, plan: Plan, graves: Path) -> 
     deaths = plan(started["trajectory_id"])
     grave = grave_of(graves, started["trajectory_id"])
     died = grave.stat().st_size if grave.exists() else 0
-    if died < len(deaths):
-        _arm(deaths[died], grave)
+    _arm(deaths[died] if died < len(deaths) else None, grave)
     return environment_of(HANDLERS / "worker.py")()(event, context)
 
 
@@ -90,7 +90,7 @@ def kills(graves: Path) -> int:
 def forked(
     graves: Path,
     environ: Callable[[], dict[str, str]],
-    plan: Plan,
+    plan: DeathPlan,
     preload: Sequence[str] = ("devkit.emulator.preload",),
 ) -> Callable[[Any], Any]:
     """Invokes the worker in a forked process that may be killed.
@@ -122,7 +122,7 @@ def forked(
 
 
 def _once(
-    event: dict[str, Any], environ: dict[str, str], plan: Plan, graves: Path, pipe: Any
+    event: dict[str, Any], environ: dict[str, str], plan: DeathPlan, graves: Path, pipe: Any
 ) -> None:
     """The child's main function: one invocation, its answer into the pipe."""
     os.environ.update(environ)
@@ -131,34 +131,63 @@ def _once(
     pipe.close()
 
 
-def _arm(death: Death, grave: Path) -> None:
+class _Calls:
+    """Counts the AWS calls of this process, and has it die at one of them.
+
+    The worker's clients take their session's events along when they are made, and a warm process keeps
+    its clients: this listens before the first is made, and each invocation arms it anew.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._fatal = threading.local()
+        self._listening = False
+        self._count = 0
+        self._death: Death | None = None
+        self._die: Callable[[], None] = _kill
+
+    def arm(self, death: Death | None, die: Callable[[], None]) -> None:
+        """Count from one again, and die at ``death``; never where that is None."""
+        if not self._listening:
+            if default_session() is None:
+                renew_default_session()
+            events = default_session().events
+            events.register("before-call", self._before)
+            events.register("after-call", self._after)
+            self._listening = True
+        with self._lock:
+            self._count, self._death, self._die = 0, death, die
+
+    def _before(self, **_: Any) -> None:
+        with self._lock:
+            self._count += 1
+            death = self._death
+            self._fatal.now = death is not None and death.value == self._count
+        if self._fatal.now and death is not None and death.when == "before":
+            self._die()
+
+    def _after(self, **_: Any) -> None:
+        if self._fatal.now:
+            self._die()
+
+
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+def _arm(death: Death | None, grave: Path) -> None:
     def die() -> None:
         with grave.open("ab") as file:
             file.write(b"x")
-        os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(60)
+        _kill()
 
-    if death.when == "moment":
+    if death is not None and death.when == "moment":
         timer = threading.Timer(death.value, die)
         timer.daemon = True
         timer.start()
-        return
-    from botocore.client import BaseClient
+        death = None
+    _calls.arm(death, die)
 
-    lock, calls = threading.Lock(), 0
-    client: Any = BaseClient
-    original = client._make_api_call  # noqa: SLF001 - the one place that every call passes
 
-    def counted(self: Any, operation: str, parameters: Any) -> Any:
-        nonlocal calls
-        with lock:
-            calls += 1
-            due = calls == death.value
-        if due and death.when == "before":
-            die()
-        answer = original(self, operation, parameters)
-        if due:
-            die()
-        return answer
-
-    client._make_api_call = counted  # noqa: SLF001
+_calls = _Calls()

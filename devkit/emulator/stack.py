@@ -6,7 +6,7 @@ import gzip
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +20,7 @@ from devkit.emulator.server import Server
 from devkit.emulator.store.local import LocalAws
 from devkit.emulator.template import table_properties
 from devkit.places import HANDLERS
+from rollout.agent import observing_errors
 from rollout.settings import DEFAULT_AGENT
 
 ACCOUNT = "123456789012"
@@ -65,6 +66,7 @@ class EmulatedStack:
         invoke: runs the worker's invocations; in this process if not given.
         backoff: seconds until a failed invocation of the worker is tried again.
         environ: further settings, as the template's parameters would set them.
+        on_agent_error: is given what agents raise in this process (``rollout.agent.observing_errors``).
         moto: take moto for DynamoDB and S3, over sockets, instead of the local store. It keeps nothing in
             ``state``.
     """
@@ -82,6 +84,7 @@ class EmulatedStack:
         invoke: Invoke | None = None,
         backoff: int = 5,
         environ: Mapping[str, str] | None = None,
+        on_agent_error: Callable[[BaseException], None] | None = None,
         moto: bool = False,
     ) -> None:
         self._state = SavedState(state) if state else None
@@ -98,6 +101,7 @@ class EmulatedStack:
         self.table = f"rollouts-{uuid.uuid4().hex[:12]}"
         self.bucket = f"trajectories-{uuid.uuid4().hex[:12]}"
         self._agent = agent
+        self._on_agent_error = on_agent_error
         self._port = port
         self._console_port = console_port
         self._more = dict(environ or {})
@@ -131,6 +135,8 @@ class EmulatedStack:
         # Not at import: a worker that imports this module has not the console's folder on its path.
         from devkit.emulator.console_server import console_server
 
+        if self._on_agent_error is not None:
+            self._open.enter_context(observing_errors(self._on_agent_error))
         self._open.enter_context(self.simulator)
         self.aws_url = self._open.enter_context(self._aws).url
         self._before = dict(os.environ)

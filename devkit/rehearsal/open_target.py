@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,14 @@ def local_target(
     faults: Preset,
     scratch: Path,
     connections: int,
+    on_agent_error: Callable[[BaseException], None] | None = None,
 ) -> Generator[Target]:
     """A stack on this machine, for as long as the block lasts.
 
     Args:
         scratch: directory of the durable runner's store.
         connections: rollouts in flight at most.
+        on_agent_error: is given what the agent raises in this process.
     """
     durable = manifest.mode == "durable"
     stacks: list[EmulatedStack] = []
@@ -57,6 +59,7 @@ def local_target(
         invoke=invoke,
         backoff=1 if faults.kill else 5,
         environ={**_limits(manifest.rollout_timeout), **policy.environ},
+        on_agent_error=on_agent_error,
     )
     stacks.append(stack)
     with stack:

@@ -6,8 +6,8 @@ import asyncio
 import importlib
 import inspect
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeVar, cast, overload
@@ -19,6 +19,8 @@ from rollout.values import NotJson, jsonable, number
 F = TypeVar("F", bound=Callable[..., Any])
 # Characters of a metric's name that an error shows.
 _LONGEST_NAME = 64
+
+_observers: list[Callable[[BaseException], None]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,28 @@ def load_agent(path: str) -> Agent:
         )
     _check_signature(function, path)
     return Agent(name=path, function=function, **options)
+
+
+@contextmanager
+def observing_errors(on_error: Callable[[BaseException], None]) -> Generator[None]:
+    """Hand over what agents of this process raise, while the block lasts.
+
+    For whoever rehearses an agent: the exception quotes content, so no result, answer or log has it.
+
+    Args:
+        on_error: called from the agent's thread, with each exception that is not the episode's own.
+    """
+    _observers.append(on_error)
+    try:
+        yield
+    finally:
+        _observers.remove(on_error)
+
+
+def observe_error(error: BaseException) -> None:
+    """Hand an agent's exception to everybody who observes."""
+    for on_error in tuple(_observers):
+        on_error(error)
 
 
 def call(function: Callable[[Any], Any], argument: Any) -> Any:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from threading import Thread
 from typing import Any, Protocol
 
-from rollout.agent import Agent, as_metrics, as_outcome, call, usable_metrics
+from rollout.agent import Agent, as_metrics, as_outcome, call, observe_error, usable_metrics
 from rollout.episode import Budget, Episode
 from rollout.errors import (
     Abandoned,
@@ -196,7 +196,10 @@ def _call(agent: Agent, episode: Episode) -> Any:
     except BaseException as error:
         if not is_ending(error):
             raise
-        raise of_agent(error, agent.name) from error
+        failure = of_agent(error, agent.name)
+        if failure.__traceback__ is None:  # made here; the episode's own has been raised before
+            observe_error(error)
+        raise failure from error
 
 
 def _within(function: Callable[[], Any], deadline: float) -> Any:
