@@ -40,7 +40,7 @@ agent: .venv/ready ## write a new environment: agent, scripts, dataset and test 
 graph: .venv/ready ## which folder imports which, or module (MODULES=1); DOT=1 writes it for Graphviz
 	@python -m scripts.import_graph $(if $(MODULES),--modules) $(if $(DOT),--dot)
 
-mutate: .venv/ready ## break trust, feedback, steps and run in every way, and count what the unit tests miss (ONLY= KEEP=1)
+mutate: .venv/ready ## break what the promises rest on in every way, and count what the unit tests miss (ONLY= KEEP=1)
 	python -m tests.mutation.campaign $(if $(ONLY),--only $(ONLY)) $(if $(KEEP),--keep)
 
 scan: setup build ## bandit, checkov, cfn-lint with the serverless rules, zizmor, the bill of materials

@@ -41,15 +41,15 @@ def talks(asked):
 @contextmanager
 def printing():
     """What the functions print meanwhile, line by line."""
-    sink, handler = io.StringIO(), logs.logger.handlers[0]
-    level, stream = logs.logger.log_level, handler.stream
-    logs.logger.setLevel("DEBUG")
+    sink, handler = io.StringIO(), logs.logger().handlers[0]
+    level, stream = logs.logger().log_level, handler.stream
+    logs.logger().setLevel("DEBUG")
     handler.setStream(sink)
     try:
         with redirect_stdout(sink):
             yield lambda: sink.getvalue().splitlines()
     finally:
-        logs.logger.setLevel(level)
+        logs.logger().setLevel(level)
         handler.setStream(stream)
 
 
@@ -176,7 +176,7 @@ def test_libraries_below_are_silent_though_the_runtime_says_debug():
     """Lambda's runtime puts a handler and the function's level on the root logger."""
     sink, root = io.StringIO(), logging.getLogger()
     handler, before = logging.StreamHandler(sink), root.level
-    handler.addFilter(lambda record: record.name != logs.logger.name)  # as Powertools does
+    handler.addFilter(lambda record: record.name != logs.logger().name)  # as Powertools does
     with EmulatedStack(talks, agent="tests.playing:talkative") as stack:
         body = json.dumps(stack.request("debug", ROW)).encode()
         api = environment_of(HANDLERS / "api.py")()

@@ -168,7 +168,7 @@ def test_relative_deferred_and_named_imports_are_seen(small):
 
 def test_a_circle_is_named(small):
     assert circle(small.inside()) == []
-    assert set(circle({*small.inside(), ("a.flat", "a.deep.one")})) == {"a.flat", "a.deep.one"}
+    assert {"a.flat", "a.deep.one"} <= set(circle({*small.inside(), ("a.flat", "a.deep.one")}))
     assert circle([("a", "b"), ("b", "c"), ("c", "a")])
 
 

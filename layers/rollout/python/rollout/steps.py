@@ -8,13 +8,16 @@ value back when the rollout replays.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
+from itertools import count
 from typing import Any, NamedTuple, Protocol
 
+from rollout.backoff import Backoff
 from rollout.errors import ReportUndelivered
 from rollout.results import Result
+
+_PAUSES = Backoff(first=0.2, longest=2.0)
 
 
 class Sampled(NamedTuple):
@@ -144,13 +147,12 @@ def repeat(send: Callable[[], None], deadline: float) -> None:
         ReportRefused: a final no from ``send``.
         ReportUndelivered: time ran out first.
     """
-    longest = 0.2
-    while True:
+    for attempt in count(1):
         try:
             return send()
         except ReportUndelivered as error:
-            pause = max(random.uniform(0, longest), error.retry_after or 0)  # noqa: S311 - jitter
+            pause = _PAUSES.pause(attempt, error.retry_after)
             if time.time() + pause >= deadline:
                 raise
             time.sleep(pause)
-            longest = min(longest * 2, 2.0)
+    raise AssertionError("count never ends")

@@ -17,11 +17,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 from rollout.awaiting import awaited
+from rollout.backoff import Backoff
 from rollout.errors import AgentError, RolloutError, ToolBroken, ToolRefused
 from rollout.judgement import NOTHING, Kinds, Known, is_ending, judge, types_of
 from rollout.values import NotJson, json_text, jsonable
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_PAUSES = Backoff(first=0.25, longest=60.0, factor=4.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +176,14 @@ def run_patiently(
     Raises:
         ToolBroken: it stayed broken; an outage never becomes text in a trajectory.
     """
-    pause = 0.25
     for attempt in range(1, attempts + 1):
         try:
             return tool.run(arguments)
         except ToolBroken:
+            pause = _PAUSES.pause(attempt)
             if attempt == attempts or remaining() <= pause:
                 raise
             time.sleep(pause)
-            pause *= 4
     raise AssertionError("attempts is at least one")
 
 

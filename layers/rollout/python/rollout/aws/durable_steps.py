@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import random
 import time
 from collections.abc import Callable
 from typing import Any, cast
@@ -33,6 +31,7 @@ from aws_durable_execution_sdk_python.serdes import SerDes, SerDesContext
 from aws_durable_execution_sdk_python.types import StepContext
 
 from rollout.aws.bucket import Bucket
+from rollout.backoff import Backoff
 from rollout.errors import (
     Abandoned,
     AlreadyRunning,
@@ -50,12 +49,9 @@ from rollout.errors import (
 from rollout.results import Result
 from rollout.steps import Sampled
 
-# The SDK logs what a step raised, and its traceback; telemetry says what matters without content.
-logging.getLogger("aws_durable_execution_sdk_python").setLevel(logging.CRITICAL)
-
 # A checkpoint holds 256 KB; JSON in UTF-8 may be longer than its characters.
 _MAX_CHECKPOINT = 200_000
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
+_PAUSES = Backoff(first=2.0, longest=300.0, least=0.5)
 # Kept of an invocation beyond the time one Sample may take.
 _MARGIN = 10.0
 
@@ -300,9 +296,7 @@ def _repeated(spill: Spill, transient: type[RolloutError], retry_until: float) -
     def strategy(error: Exception, attempts: int) -> RetryDecision:
         if not isinstance(error, transient) or time.time() >= retry_until:
             return RetryDecision.no_retry()
-        longest = min(_FIRST_PAUSE * 2.0**attempts, _LONGEST_PAUSE)
-        pause = random.uniform(longest / 2, longest)  # noqa: S311 - jitter
-        seconds = max(1, round(max(pause, error.retry_after or 0)))
+        seconds = max(1, round(_PAUSES.pause(attempts, error.retry_after)))
         return RetryDecision.retry(Duration.from_seconds(seconds))
 
     return StepConfig(retry_strategy=strategy, serdes=spill)

@@ -9,20 +9,21 @@ throttles with HTTP 400 and passes on its container's errors as 424.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, cast
 
 from rollout.aws import clients
+from rollout.backoff import Backoff
 from rollout.errors import BadReply, ContextFull, OutOfTime, RolloutError, SampleFailed
 from rollout.judgement import AWS_OUTAGES, names_context
 from rollout.policy import MAX_REPLY_BYTES, Policy
 from rollout.settings import Settings
 from rollout.trust import Destination
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 8.0
+_PAUSES = Backoff(first=0.25, longest=8.0)
 # Characters of an error's code that are kept.
 _LONGEST_CODE = 100
 
@@ -89,8 +90,7 @@ def _until_sent(
     Args:
         failure: what an exception of botocore's means at this runtime.
     """
-    longest = _FIRST_PAUSE
-    while True:
+    for attempt in count(1):
         try:
             return _read(send())
         except RolloutError:
@@ -101,13 +101,13 @@ def _until_sent(
             raise failed
         if failed.retry_after is None:
             raise failed
-        pause = max(random.uniform(0, longest), failed.retry_after)  # noqa: S311 - jitter
+        pause = _PAUSES.pause(attempt, failed.retry_after)
         if time.time() + pause >= deadline:
             raise failed
         time.sleep(pause)
-        longest = min(longest * 2, _LONGEST_PAUSE)
         if time.time() >= deadline:
             raise OutOfTime("No time is left to sample another turn.")
+    raise AssertionError("count never ends")
 
 
 def _read(response: Any) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal
 
 from aws_lambda_powertools.logging import Logger
@@ -19,18 +20,26 @@ from rollout.settings import settings
 from rollout.telemetry import metrics
 from rollout.trust import is_name
 
-logger = Logger(service=metrics.service())
+_SILENT = "aws_durable_execution_sdk_python"
 
 Did = Literal["played", "delivered", "closed", "answered"]
 
 
+@cache
+def logger() -> Logger:
+    """The library's logger, made when it is first needed: it reads its level from the environment."""
+    return Logger(service=metrics.service())
+
+
 def begin(context: Any) -> None:
     """Start the log lines of one invocation."""
+    # The SDK logs what a step raised, and its traceback; what matters is said here without content.
+    logging.getLogger(_SILENT).setLevel(logging.CRITICAL)
     # Below WARNING the libraries underneath log bodies; Lambda's runtime sets the root to LogLevel.
     root = logging.getLogger()
     root.setLevel(max(root.level, logging.WARNING))
-    logger.thread_safe_clear_keys()
-    logger.thread_safe_append_keys(request_id=getattr(context, "aws_request_id", ""))
+    logger().thread_safe_clear_keys()
+    logger().thread_safe_append_keys(request_id=getattr(context, "aws_request_id", ""))
 
 
 def about(
@@ -47,7 +56,7 @@ def about(
     ids = {"job_arn": job_arn, "trajectory_id": trajectory_id}
     if execution:
         ids |= {"execution": execution, "execution_arn": execution_arn}
-    logger.thread_safe_append_keys(**ids)
+    logger().thread_safe_append_keys(**ids)
 
 
 def accepted(*, group: str, execution: str, repeated: bool) -> None:
@@ -58,8 +67,8 @@ def accepted(*, group: str, execution: str, repeated: bool) -> None:
         execution: the name it is played under.
         repeated: whether it had been accepted before.
     """
-    logger.thread_safe_append_keys(execution=execution)
-    logger.info("rollout accepted", extra={"group": group, "repeated": int(repeated)})
+    logger().thread_safe_append_keys(execution=execution)
+    logger().info("rollout accepted", extra={"group": group, "repeated": int(repeated)})
     if not repeated:
         _emit({"RolloutsAccepted": 1})
 
@@ -72,7 +81,7 @@ def inline(rollout: Rollout, result: Result, report: Report, *, did: Did) -> Non
     """
     new = did == "played"
     extra = {"group": rollout.group, "repeated": int(not new)}
-    logger.info("rollout ended", extra={**extra, "mode": "inline", **_result(result, report)})
+    logger().info("rollout ended", extra={**extra, "mode": "inline", **_result(result, report)})
     if did == "answered":
         return
     numbers = _outcome(result, report)
@@ -93,14 +102,14 @@ def durable(rollout: Rollout, result: Result, report: Report, seconds: float) ->
     """
     extra = {"group": rollout.group, "repeated": 0, "mode": "durable"}
     extra |= {**_result(result, report), "seconds": round(seconds, 3)}
-    logger.info("rollout ended", extra=extra)
+    logger().info("rollout ended", extra=extra)
     numbers = {**_outcome(result, report), **_played(result), "DurableSeconds": round(seconds, 3)}
     _emit(numbers, _boundary(result, report))
 
 
 def resumed() -> None:
     """An invocation goes on with a durable rollout that an earlier one began."""
-    logger.info("rollout resumed")
+    logger().info("rollout resumed")
     _emit({"Replays": 1})
 
 
@@ -110,21 +119,21 @@ def closed(state: str, result: Result, report: Report) -> None:
     Args:
         state: the one it was found in.
     """
-    logger.warning("rollout closed", extra={"was": state, **_result(result, report)})
+    logger().warning("rollout closed", extra={"was": state, **_result(result, report)})
     died = state != "scored"
     _emit({"RolloutsClosed": int(died), **_outcome(result, report)}, _boundary(result, report))
 
 
 def swept(done: Mapping[str, int], *, healthy: bool) -> None:
     """One sweep is over."""
-    logger.thread_safe_remove_keys(("job_arn", "trajectory_id"))
-    logger.info("sweep ended", extra={**done, "healthy": healthy})
+    logger().thread_safe_remove_keys(("job_arn", "trajectory_id"))
+    logger().info("sweep ended", extra={**done, "healthy": healthy})
     _emit({"Healthy": int(healthy)})
 
 
 def refused(error: RolloutError) -> None:
     """A request was answered with a problem."""
-    level = logger.error if error.status >= 500 else logger.info
+    level = logger().error if error.status >= 500 else logger().info
     level(
         "request refused",
         extra={"error_type": error.slug, "boundary": error.boundary, "http_status": error.status},
@@ -134,7 +143,7 @@ def refused(error: RolloutError) -> None:
 def crashed(error: BaseException) -> None:
     """A bug: its type and place. Its message stays out of the log, for it may quote content."""
     frames = traceback.extract_tb(error.__traceback__)[-5:]
-    logger.error(
+    logger().error(
         "unexpected error",
         extra={
             "exception": type(error).__name__,
@@ -194,5 +203,5 @@ def _played(result: Result) -> dict[str, float | list[float]]:
 
 
 def _emit(numbers: metrics.Values, boundary: str = "") -> None:
-    ids = logger.thread_safe_get_current_keys()
+    ids = logger().thread_safe_get_current_keys()
     metrics.emit(numbers, settings(), ids=ids, boundary=boundary)
