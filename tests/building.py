@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 from rollout.contract import RolloutRequest
+from rollout.episode import Budget, Episode
 from rollout.errors import RolloutError
 from rollout.results import Rollout
 from rollout.settings import Settings, read_settings
+from rollout.steps import InlineSteps
 from rollout.trust import check
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,3 +73,14 @@ class ScriptedPolicy:
         if isinstance(line, RolloutError):
             raise line
         return line if isinstance(line, bytes) else json.dumps(line).encode()
+
+
+def make_episode(policy, **more):
+    return Episode(
+        instance={},
+        trajectory_id="t",
+        policy=policy,
+        steps=InlineSteps(lambda: None, time.time() + 60),
+        budget=Budget(turns=20, tokens=10_000, tool_calls=20, deadline=time.time() + 30),
+        **more,
+    )

@@ -155,8 +155,8 @@ def completion_of(answer: dict[str, Any], model: str) -> dict[str, Any]:
         if "text" in block:
             texts.append(block["text"])
         elif "reasoningContent" in block:
-            told = block["reasoningContent"].get("reasoningText") or {}
-            thoughts.append(told.get("text", ""))
+            thinking: Message = block["reasoningContent"].get("reasoningText") or {}
+            thoughts.append(thinking.get("text", ""))
         elif "toolUse" in block:
             used = block["toolUse"]
             function = {"name": used["name"], "arguments": json.dumps(used.get("input") or {})}
@@ -239,16 +239,22 @@ def _inference(body: dict[str, Any]) -> dict[str, Any]:
 
 def _called(body: dict[str, Any]) -> list[str]:
     """Names of the tools that the conversation has called."""
-    calls = [
-        call for message in body.get("messages", []) for call in message.get("tool_calls") or []
-    ]
-    return list(dict.fromkeys(call.get("function", {}).get("name") or "none" for call in calls))
+    names: list[str] = []
+    messages: list[Message] = body.get("messages", [])
+    for message in messages:
+        calls: list[Message] = message.get("tool_calls") or []
+        names += [str(call.get("function", {}).get("name") or "none") for call in calls]
+    return list(dict.fromkeys(names))
 
 
 def _tools(body: dict[str, Any]) -> dict[str, Any]:
+    """What is offered; where nothing is, what the conversation called, for Converse wants that named."""
     tools: list[Message] = body.get("tools") or []
     choice = body.get("tool_choice", "auto")
     if not tools or choice == "none":
+        tools = [{"function": {"name": name}} for name in _called(body)]
+        choice = "auto"
+    if not tools:
         return {}
     specs: list[Message] = []
     for tool in tools:

@@ -10,12 +10,9 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from rollout.errors import rebuild
-
 _ACCEPTED = 202
 _BUSY = (429, 503)
 _ALREADY_RUNNING = "urn:rollout:problem:already-running"
-_PROBLEM = "urn:rollout:problem:"
 _LONGEST_PAUSE = 30.0
 # An inline rollout is answered within API Gateway's 29 s; what takes longer is a lost connection.
 _TIMEOUT = httpx.Timeout(60, connect=10)
@@ -141,14 +138,8 @@ def error_of(status: int, document: dict[str, Any]) -> dict[str, str]:
     detail = str(
         document.get("detail") or document.get("message") or f"The endpoint answered {status}."
     )
-    try:
-        slug = kind.removeprefix(_PROBLEM)
-        problem: dict[str, Any] = {"slug": slug, "detail": detail, "retry_after": None, "facts": {}}
-        if slug == "sample-failed":
-            problem["facts"] = {"captured": "unknown"}
-        boundary: str = rebuild(problem).boundary
-    except KeyError:
-        boundary = "platform"
+    # What stands before the stack (API Gateway, a proxy) answers without a boundary.
+    boundary = str(document.get("boundary") or "platform")
     title = str(document.get("title") or f"HTTP {status}")
     return {"type": kind, "title": title, "boundary": boundary, "detail": detail}
 

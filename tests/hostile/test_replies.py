@@ -16,7 +16,7 @@ from rollout.reply import read_reply
 from rollout.tools import as_tool
 from tests.building import completion, make_rollout, tool_call
 from tests.hostile.limits import limited
-from tests.unit.test_run import ask, played
+from tests.running import ask, played
 
 LONG = 90_000  # just below what rollout.text_tool_calls searches
 

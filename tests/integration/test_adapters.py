@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from rollout.agent import Agent
-from rollout.episode import Budget, Episode
 from rollout.errors import BudgetSpent, SampleFailed
 from rollout.run import run
 from rollout.steps import InlineSteps
 from tests.building import completion, make_rollout, make_settings, tool_call
+from tests.integration.canaries import make_episode
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -46,17 +46,6 @@ class Echo:
         said |= {"id": "c", "object": "chat.completion", "created": 1, "model": "m"}
         said["usage"]["total_tokens"] = 15
         return json.dumps(said).encode()
-
-
-def make_episode(number, policy, **budget):
-    known = {"turns": 10, "tokens": 10_000, "tool_calls": 10, "deadline": time.time() + 120}
-    return Episode(
-        instance={"prompt": f"canary-{number}"},
-        trajectory_id=f"t-{number}",
-        policy=policy,
-        steps=InlineSteps(lambda: None, time.time() + 60),
-        budget=Budget(**{**known, **budget}),
-    )
 
 
 def doubled(number: int) -> str:

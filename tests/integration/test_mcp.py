@@ -12,7 +12,7 @@ from mcp.server import MCPServer
 from rollout.adapters.mcp import mcp
 from rollout.errors import ToolBroken
 from tests.building import ScriptedPolicy, completion, tool_call
-from tests.integration.test_adapters import make_episode
+from tests.integration.canaries import make_episode
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -260,7 +260,12 @@ def test_a_conversation_is_made_to_alternate_for_converse():
     ]
     assert [b["toolResult"]["toolUseId"] for b in results["content"]] == ["a", "b"]
     assert made["inferenceConfig"] == {"stopSequences": ["END"]}
-    assert "toolConfig" not in made
+    # Converse refuses tool blocks in the history where no tool is named.
+    assert [tool["toolSpec"]["name"] for tool in made["toolConfig"]["tools"]] == ["f"]
+    assert "toolChoice" not in made["toolConfig"]
+    assert "toolConfig" not in bedrock.request_of(
+        {"messages": [{"role": "user", "content": "one"}]}
+    )
 
 
 # --- a hosted SageMaker endpoint --------------------------------------------------------------------

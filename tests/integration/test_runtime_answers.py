@@ -17,7 +17,7 @@ from rollout.aws.job_runtime import HostedPolicy, JobRuntimePolicy
 from rollout.errors import BudgetSpent, ContextFull, DeadlineError, SampleFailed
 from rollout.judgement import names_context
 from tests.building import JOB_ARN, REGION, completion
-from tests.unit.test_run import ask, played
+from tests.running import ask, played
 
 FULL = [
     "This model's maximum context length is 4096 tokens. However, your messages resulted in 5000 tokens.",

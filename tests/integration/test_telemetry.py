@@ -20,22 +20,9 @@ from devkit.emulator.stack import HANDLERS, JOB_ARN, EmulatedStack
 from rollout.telemetry import logs
 from rollout.telemetry.metrics import BOUNDARIES, METRICS, NAMESPACE
 from tests.building import ROOT
+from tests.integration.stack_calls import ASYNC, ROW, ended, post, talks
 
-ROW = {"question": "canary-prompt?", "answer": "canary-answer"}
-ASYNC = {"Prefer": "respond-async"}
 ENVIRON = {"POWERTOOLS_METRICS_DISABLED": "false", "ROLLOUT_JOB_METRICS": "lo*,never"}
-
-
-def talks(asked):
-    """A tool call that fails, one written as text, an answer; each with content."""
-    turn = sum(message["role"] == "assistant" for message in asked.messages)
-    arguments = json.dumps({"text": "canary-argument"})
-    if turn == 0:
-        call = {"id": "c", "type": "function", "function": {"name": "note", "arguments": arguments}}
-        return {"content": "canary-thought", "tool_calls": [call]}
-    if turn == 1:
-        return {"content": f'<tool_call>{{"name": "note", "arguments": {arguments}}}</tool_call>'}
-    return {"content": "canary-reply"}
 
 
 @contextmanager
@@ -51,24 +38,6 @@ def printing():
     finally:
         logs.logger().setLevel(level)
         handler.setStream(stream)
-
-
-def post(stack, trajectory_id, headers=None, **instance):
-    body = stack.request(trajectory_id, {**ROW, **instance})
-    return httpx.post(f"{stack.url}/rollout", json=body, headers=headers or {}, timeout=60)
-
-
-def ended(stack, trajectory_id, seconds=60):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        url = f"{stack.url}/rollouts/{trajectory_id}"
-        if httpx.get(url, params={"job_arn": JOB_ARN}, timeout=10).json()["state"] in (
-            "ready",
-            "failed",
-        ):
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"{trajectory_id} has not ended")
 
 
 def until(found, seconds=30):

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from devkit.emulator.faults import Fault, FaultScript
 from devkit.emulator.stack import JOB_ARN, EmulatedStack
-from tests.integration.test_telemetry import ASYNC, ended, post, talks
+from tests.integration.stack_calls import ASYNC, ended, post, talks
 
 AGENT = "tests.playing:talkative"
 ON = {"ROLLOUT_OTEL": "true"}

@@ -76,6 +76,8 @@ def prepare(modules: tuple[str, ...], *, keep: bool) -> None:
     (_PLACE / "tests/unit").mkdir(parents=True)
     for name in (
         "building.py",
+        "running.py",
+        "storing.py",
         "conftest.py",
         "unit/conftest.py",
         *(f"unit/test_{t}.py" for t in TESTS),

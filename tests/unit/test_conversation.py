@@ -7,8 +7,7 @@ import json
 import pytest
 
 from rollout.errors import AgentError
-from tests.building import ScriptedPolicy, completion
-from tests.unit.test_converse import make_episode
+from tests.building import ScriptedPolicy, completion, make_episode
 
 
 class Name(str):  # not a value that can be marked

@@ -11,24 +11,11 @@ import time
 import pytest
 
 from rollout.contract import InferenceParams
-from rollout.episode import Budget, Episode
 from rollout.errors import BadReply, OutOfTime, ToolBroken
 from rollout.reply import read_reply
-from rollout.steps import InlineSteps
 from rollout.text_tool_calls import text_calls
 from rollout.thoughts import spoken as thoughts_of
-from tests.building import ScriptedPolicy, completion, tool_call
-
-
-def make_episode(policy, **more):
-    return Episode(
-        instance={},
-        trajectory_id="t",
-        policy=policy,
-        steps=InlineSteps(lambda: None, time.time() + 60),
-        budget=Budget(turns=20, tokens=10_000, tool_calls=20, deadline=time.time() + 30),
-        **more,
-    )
+from tests.building import ScriptedPolicy, completion, make_episode, tool_call
 
 
 def add(left: int, right: int) -> int:

@@ -19,9 +19,8 @@ from rollout.awaiting import awaited, awaiting
 from rollout.errors import OutOfTime, StepRaised, ToolBroken, ToolRefused
 from rollout.judgement import judge
 from rollout.tools import as_tool, policy_code, tool
-from tests.building import ScriptedPolicy, completion, tool_call
-from tests.unit.test_converse import make_episode
-from tests.unit.test_run import ask, played
+from tests.building import ScriptedPolicy, completion, make_episode, tool_call
+from tests.running import ask, played
 
 
 def raised_from(outer, inner):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import boto3
 import pytest
 
-from rollout.errors import AlreadyRunning, BodyMismatch, Failure, NotFound
+from rollout.errors import AlreadyRunning, BodyMismatch, NotFound
 from rollout.results import Report, Result
 from rollout.storage.records import (
     Answer,
@@ -21,15 +21,11 @@ from rollout.storage.records import (
     Wait,
 )
 from tests.building import JOB_ARN, REGION, make_rollout, make_settings
+from tests.storing import FAILURE, accept, accept_durable, begin
 
 READY = Result(
     status="ready", rewards=[0.5], output={"x": 1}, turns=2, transcript=[{"messages": []}]
 )
-FAILURE = Failure("sample-failed", "Sampling the policy failed", "policy", "gone")
-
-
-def accept(store, lease=60.0, **body):
-    return store.accept(make_rollout(**body), lease_seconds=lease, entry_point="api")
 
 
 def test_a_rollout_is_accepted_once(store):
@@ -141,14 +137,6 @@ def _open(store) -> int:
 
 
 # --- durable rollouts -------------------------------------------------------------------------------
-
-
-def accept_durable(store, **body):
-    return store.accept_durable(make_rollout(**body), entry_point="job")
-
-
-def begin(store, attempt=1):
-    return store.begin(JOB_ARN, "t-1", attempt)
 
 
 def test_a_durable_rollout_is_accepted_begun_and_begun_again_by_the_same_execution(store):

@@ -15,9 +15,8 @@ from hypothesis import strategies as some
 from rollout.contract import InferenceParams
 from rollout.errors import BadReply, RolloutError
 from rollout.reply import arguments_of, normal, read_reply, sendable
-from tests.building import ROOT, ScriptedPolicy, completion, tool_call
-from tests.unit.test_converse import make_episode
-from tests.unit.test_run import ask, played
+from tests.building import ROOT, ScriptedPolicy, completion, make_episode, tool_call
+from tests.running import ask, played
 
 CASES = [
     pytest.param(case, id=f"{path.stem}: {case['name']}")

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from rollout.agent import Agent, Outcome
+from rollout.agent import Outcome
 from rollout.errors import (
     BadReply,
     ContractViolation,
@@ -19,69 +19,8 @@ from rollout.errors import (
     rebuild,
 )
 from rollout.rewards import shape_rewards
-from rollout.run import run
-from rollout.steps import InlineSteps
-from tests.building import ScriptedPolicy, completion, make_rollout, make_settings, tool_call
-
-
-class Trainer:
-    """Takes reports; ``answers`` are raised in order, one per call."""
-
-    def __init__(self, *answers):
-        self.answers = list(answers)
-        self.heard = []
-
-    def complete(self, status):
-        self._hear("complete", status)
-
-    def reward(self, rewards):
-        self._hear("reward", list(rewards))
-
-    def _hear(self, what, value):
-        answer = self.answers.pop(0) if self.answers else None
-        self.heard.append((what, value))
-        if answer is not None:
-            raise answer
-
-
-class Ledger:
-    def __init__(self, log):
-        self.log = log
-
-    def scored(self, result):
-        self.log.append(("scored", result.rewards))
-
-    def reported(self, result, report):
-        self.log.append(("reported", report.delivery))
-
-
-def played(
-    function,
-    *lines,
-    trainer=None,
-    seconds=5.0,
-    patience=1.0,
-    rollout=None,
-    policy=None,
-    **overrides,
-):
-    trainer = trainer or Trainer()
-    settings = make_settings(**overrides)
-    result, report = run(
-        rollout or make_rollout(settings),
-        agent=Agent("environments.mine:run", function),
-        policy=policy or ScriptedPolicy(*lines),
-        steps=InlineSteps(lambda: None, time.time() + patience),
-        feedback=trainer,
-        ledger=Ledger(trainer.heard),
-        settings=settings,
-        deadline=time.time() + seconds,
-    )
-    return result, report, trainer
-
-
-def ask(episode):
-    return float(episode.sample([{"role": "user", "content": "hi"}]).text)
+from tests.building import ScriptedPolicy, completion, make_rollout, tool_call
+from tests.running import Trainer, ask, played
 
 
 def test_the_ending_is_recorded_before_it_is_reported_and_the_report_after():
@@ -269,7 +208,7 @@ def test_a_broken_tool_fails_the_rollout_and_is_no_text():
     ],
 )
 def test_completion_and_reward_are_repeated_on_their_own(answers, delivery, heard):
-    _, report, trainer = played(ask, completion("1"), trainer=Trainer(*answers), patience=5)
+    _, report, trainer = played(ask, completion("1"), trainer=Trainer(*answers), retry_seconds=5)
     assert report.delivery == delivery
     assert [what for what, _ in trainer.heard if what in ("complete", "reward")] == heard
     assert trainer.heard[-1] == ("reported", delivery)

@@ -13,7 +13,7 @@ from rollout.results import Report, Result
 from rollout.storage.archive import Archive, rebin
 from rollout.storage.totals import Totals, is_flat, width_at
 from tests.building import JOB_ARN, REGION, make_rollout, make_settings
-from tests.unit.test_records import FAILURE, accept, accept_durable, begin
+from tests.storing import FAILURE, accept, accept_durable, begin
 
 READY = Result(status="ready", rewards=[1.0], turns=2, seconds=1.5, usage={"prompt_tokens": 7})
 FAILED = Result(status="failed", rewards=None, failure=FAILURE, seconds=0.5)

@@ -28,7 +28,7 @@ from rollout.errors import RewardError
 from rollout.tools import as_tool
 from rollout.values import NotJson, json_text, jsonable, number
 from tests.building import ScriptedPolicy, completion
-from tests.unit.test_run import ask, played
+from tests.running import ask, played
 
 
 class Order(pydantic.BaseModel):
