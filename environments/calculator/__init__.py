@@ -1,7 +1,8 @@
 """Grade-school word problems with a calculator, in GSM8K's format.
 
 An instance has ``question`` and ``answer``; the answer ends in ``#### number`` as GSM8K publishes it
-(Cobbe et al., 2021), or is the number itself. The reward is 1.0 for the right number, else 0.0.
+(Cobbe et al., 2021), or is the number itself. The reward is 1.0 for the right number, else 0.0. Numbers
+are compared exactly, whatever form they are written in: see :mod:`environments.calculator.answers`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
+from environments.calculator.answers import number_in
 from rollout import Episode, Outcome, agent
 from rollout.errors import AgentError, DeadlineError
 
@@ -22,11 +24,8 @@ SYSTEM = (
 )
 
 _LONGEST = 200
-# Digits of a number; what is longer answers no problem, and Python refuses to read 4,300 of them.
-_LONGEST_NUMBER = 1_000
 # What else Python would read is none, and its parser writes warnings about it to the log.
 _ARITHMETIC = re.compile(r"[0-9.eE_+\-*/%()\s]*")
-_NUMBER = re.compile(r"-?\$?\d[\d,]*(?:\.\d+)?|-?\.\d+")
 
 
 def _divide(left: Fraction, right: Fraction) -> Fraction:
@@ -104,18 +103,18 @@ def _evaluate(node: ast.AST) -> Fraction:
 
 
 def _text(value: Fraction) -> str:
+    """The value exactly: as a decimal where it has an end, else as a fraction."""
     if value.denominator == 1:
         return str(value.numerator)
-    return f"{float(value):.10g}"
-
-
-def number_in(text: str) -> Fraction | None:
-    """The number a text ends on: the one after the last ``####``, else its last number."""
-    tail = text.rsplit("####", 1)[-1]
-    found = _NUMBER.findall(tail)
-    if not found:
-        return None
-    chosen = found[0] if "####" in text else found[-1]
-    if len(chosen) > _LONGEST_NUMBER:
-        return None
-    return Fraction(chosen.replace(",", "").replace("$", ""))
+    rest = value.denominator
+    places = 0
+    for factor in (2, 5):
+        count = 0
+        while rest % factor == 0:
+            rest //= factor
+            count += 1
+        places = max(places, count)
+    if rest != 1:
+        return str(value)
+    digits = str(abs(value.numerator) * 10**places // value.denominator).rjust(places + 1, "0")
+    return f"{'-' if value < 0 else ''}{digits[:-places]}.{digits[-places:]}"

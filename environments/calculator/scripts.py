@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from typing import Any
 
 from environments.calculator import calculator, number_in
-from rollout.testing import calls, check_order
+from rollout.testing import Script, calls, check_grades, check_order, says
 
 _ANNOTATION = re.compile(r"<<([^=<>]+)=([^<>]*)>>")
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
@@ -34,14 +35,45 @@ def poor(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, 
 
 
 def validate(instance: dict[str, Any]) -> list[float]:
-    """Prove that the right number earns 1.0 and a wrong one less.
+    """Prove that the right number earns 1.0 in any form, and a wrong one or half of one less.
 
     Raises:
         ValueError: the order does not hold for this instance.
     """
+    right = number_in(str(instance["answer"])) or Fraction(0)
 
     def wrong(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
-        del messages
-        return {"content": f"#### {(number_in(str(instance['answer'])) or 0) + 1}"}
+        del instance, messages
+        return {"content": f"#### {right + 1}"}
 
+    check_grades(calculator, instance, equal=_equal(right), less=_less(right))
     return check_order(calculator, instance, [("gold", gold), ("wrong", wrong)])
+
+
+def _equal(right: Fraction) -> list[tuple[str, Script]]:
+    """The right number as policies write it."""
+    forms = {
+        "fraction": f"#### {right.numerator * 2}/{right.denominator * 2}",
+        "box": f"So it is \\boxed{{{right}}}.",
+        "LaTeX": f"\\boxed{{\\frac{{{right.numerator}}}{{{right.denominator}}}}}",
+        "sentence": f"The answer is **{right}**.",
+        "title": f"#### Step 9: add them\nThe answer is {right}.",
+        "thought": f"<think>#### {right + 7}</think>\n#### {right}",
+    }
+    if right.denominator == 1 and right >= 1_000:
+        forms["thousands"] = f"#### {right.numerator:,}"
+        forms["LaTeX thousands"] = f"\\boxed{{{right.numerator:,}}}".replace(",", "{,}")
+    return [(name, says(text)) for name, text in forms.items()]
+
+
+def _less(right: Fraction) -> list[tuple[str, Script]]:
+    """Near misses: another sign, part of the number, thinking it and saying nothing."""
+    forms = {
+        "other sign": f"#### {-right if right else 1}",
+        "minus of another keyboard": f"#### \u2212{right}" if right > 0 else "#### 1",
+        "part of a fraction": f"#### {right}/{right.denominator + 2}" if right else "#### 1/2",
+        "off by a hundredth": f"#### {float(right) + 0.01}",
+        "thought alone": f"<think>#### {right}</think>",
+        "range": f"#### {right}-{right + 1}",
+    }
+    return [(name, says(text)) for name, text in forms.items()]

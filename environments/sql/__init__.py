@@ -3,6 +3,11 @@
 An instance has ``question``, ``setup`` (SQL that builds the tables) and ``query`` (the right one). Each
 episode has a SQLite database of its own, in memory. The policy may try queries with a tool and ends
 with ``<sql>SELECT …</sql>``. Right rows earn 1.0, a query that runs 0.1, anything else 0.
+
+Rows are right where both results hold the same ones, as often: integers exactly, reals to nine significant
+digits. Where the right query orders its rows, the sort keys that it returns must stand in its order; rows
+that tie may stand in any. An answer of no rows is right only if the query reads tables that the right one
+reads.
 """
 
 from __future__ import annotations

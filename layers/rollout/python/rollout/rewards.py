@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rollout.errors import RewardError
@@ -35,3 +36,17 @@ def shape_rewards(
             "return one per turn, or a single number."
         )
     return list(reward)
+
+
+# Rewards this near to each other are equal: 0.1 + 0.5 is not 0.6 in binary, and that is no spread.
+ROUNDING = 1e-9
+
+
+def same_reward(left: float, right: float) -> bool:
+    """Whether two rewards are equal but for rounding."""
+    return math.isclose(left, right, rel_tol=1e-12, abs_tol=ROUNDING)
+
+
+def all_same(rewards: Sequence[float]) -> bool:
+    """Whether all rewards of a group are equal but for rounding: it teaches nothing."""
+    return same_reward(min(rewards), max(rewards))

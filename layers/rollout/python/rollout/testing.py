@@ -14,6 +14,7 @@ from typing import Any
 from rollout.agent import Agent
 from rollout.contract import RolloutMetadata, RolloutRequest
 from rollout.results import Result, Rollout
+from rollout.rewards import same_reward
 from rollout.run import play
 from rollout.settings import read_settings
 from rollout.steps import InlineSteps
@@ -113,11 +114,46 @@ def check_order(
         if result.reward is None:
             detail = result.failure.detail if result.failure else ""
             raise ValueError(f"script {name!r} failed: {detail}")
-        if not rewards and result.reward != best:
+        if not rewards and not same_reward(result.reward, best):
             raise ValueError(f"script {name!r} earned {result.reward:g}, not the {best:g} of gold")
-        if rewards and result.reward >= rewards[-1]:
+        if rewards and (result.reward > rewards[-1] or same_reward(result.reward, rewards[-1])):
             raise ValueError(
                 f"script {name!r} earned {result.reward:g}, no less than the one before it"
             )
         rewards.append(result.reward)
     return rewards
+
+
+def check_grades(
+    function: Callable[[Any], Any],
+    instance: dict[str, Any],
+    *,
+    equal: Sequence[tuple[str, Script]] = (),
+    less: Sequence[tuple[str, Script]] = (),
+    best: float = 1.0,
+) -> None:
+    """Hold an agent's reward to what it means: the second half of a proof, beside :func:`check_order`.
+
+    Args:
+        equal: scripts that reach the goal in another way or say the answer in another form; each must
+            earn ``best``.
+        less: near misses, and the right end by forbidden means; none may earn as much as ``best``.
+
+    Raises:
+        ValueError: naming the script that earned too much, too little or nothing at all.
+    """
+    for name, script in [*equal, *less]:
+        result = rehearse(function, instance, script)
+        if result.reward is None:
+            detail = result.failure.detail if result.failure else ""
+            raise ValueError(f"script {name!r} failed: {detail}")
+        earned = same_reward(result.reward, best)
+        if (name, script) in equal and not earned:
+            raise ValueError(f"script {name!r} is as good as gold and earned {result.reward:g}")
+        if (name, script) in less and (earned or result.reward > best):
+            raise ValueError(f"script {name!r} is not right and earned {result.reward:g}")
+
+
+def says(text: str) -> Script:
+    """A script that says one text, whatever it is asked."""
+    return lambda instance, messages: {"content": text}  # noqa: ARG005 - a script's arguments
