@@ -4,10 +4,8 @@ An instance has ``question``, ``setup`` (SQL that builds the tables) and ``query
 episode has a SQLite database of its own, in memory. The policy may try queries with a tool and ends
 with ``<sql>SELECT …</sql>``. Right rows earn 1.0, a query that runs 0.1, anything else 0.
 
-Rows are right where both results hold the same ones, as often: integers exactly, reals to nine significant
-digits. Where the right query orders its rows, the sort keys that it returns must stand in its order; rows
-that tie may stand in any. An answer of no rows is right only if the query reads tables that the right one
-reads.
+What is the same, :mod:`environments.sql.results` says. Where the right answer is no rows, a query must
+read what the right one reads and agree with it when a table is emptied; else any empty query would do.
 """
 
 from __future__ import annotations
@@ -15,17 +13,21 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
-from collections import Counter
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from typing import Any
 
+from environments.sql.results import blocks, same
 from rollout import Episode, Outcome, agent
 from rollout.errors import AgentError, DeadlineError
+from rollout.thoughts import said
 
 MAX_ROWS = 200
 MAX_SECONDS = 2.0
 MAX_BYTES = 1_000_000
+# Of an answer that is graded; the tool shows less.
+GRADED_ROWS = 20_000
+GRADED_BYTES = 10_000_000
 _SHOWN = 20
 _OPENING = re.compile("<sql>", re.IGNORECASE)
 _CLOSING = re.compile("</sql>", re.IGNORECASE)
@@ -56,7 +58,7 @@ def sql(episode: Episode) -> Outcome:
     """Turn a question into a query; 1.0 if it returns the right rows."""
     instance = episode.instance
     with closing(build(instance)) as database:
-        expected = run(database, str(instance.get("query", "")))
+        expected = run(database, str(instance.get("query", "")), GRADED_ROWS, GRADED_BYTES)
         if isinstance(expected, str):
             # What SQLite says quotes the query, and an error's detail holds no content.
             raise AgentError("The instance's 'query' does not run; try it with sqlite3.")
@@ -84,15 +86,22 @@ def sql(episode: Episode) -> Outcome:
         except DeadlineError:
             pass  # no final query: no reward
         query = query_in(text)
-        given = run(database, query)
-    right = not isinstance(given, str) and same(given, expected, ordered=ordered(instance["query"]))
+        given = run(database, query, GRADED_ROWS, GRADED_BYTES)
+        right = (
+            not isinstance(given, str)
+            and same(given, expected, blocks(database, instance["query"], expected))
+            and (bool(expected) or _empty_for_a_reason(instance, query))
+        )
     runs = not isinstance(given, str)
     reward = 1.0 if right else 0.1 if runs else 0.0
     return Outcome(reward, {"runs": float(runs)}, {"query": query})
 
 
-def build(instance: dict[str, Any]) -> sqlite3.Connection:
+def build(instance: dict[str, Any], *, emptied: str = "") -> sqlite3.Connection:
     """The episode's database, read-only once it is built.
+
+    Args:
+        emptied: a table whose rows are left out.
 
     Raises:
         AgentError: the instance's setup does not run.
@@ -111,6 +120,8 @@ def build(instance: dict[str, Any]) -> sqlite3.Connection:
     try:
         with _limited(database):
             database.executescript(str(instance.get("setup", "")))
+            if emptied:
+                database.execute(f"DELETE FROM {_quoted(emptied)}")  # noqa: S608 - quoted
     except _REFUSALS as error:
         database.close()
         kind = getattr(error, "sqlite_errorname", type(error).__name__)
@@ -121,7 +132,12 @@ def build(instance: dict[str, Any]) -> sqlite3.Connection:
     return database
 
 
-def run(database: sqlite3.Connection, query: str) -> list[tuple[Any, ...]] | str:
+def run(
+    database: sqlite3.Connection,
+    query: str,
+    most_rows: int = MAX_ROWS,
+    most_bytes: int = MAX_BYTES,
+) -> list[tuple[Any, ...]] | str:
     """A query's rows, or why it has none: an error, too many rows, too slow."""
     if not query.strip():
         return "there is no query"
@@ -132,10 +148,10 @@ def run(database: sqlite3.Connection, query: str) -> list[tuple[Any, ...]] | str
             for row in database.execute(query):
                 rows.append(row)
                 size += sum(len(v) if isinstance(v, (str, bytes)) else 8 for v in row)
-                if len(rows) > MAX_ROWS:
-                    return f"more than {MAX_ROWS} rows"
-                if size > MAX_BYTES:
-                    return f"more than {MAX_BYTES} bytes"
+                if len(rows) > most_rows:
+                    return f"more than {most_rows} rows"
+                if size > most_bytes:
+                    return f"more than {most_bytes} bytes"
     except _REFUSALS as error:
         return _why(error)
     return rows
@@ -162,7 +178,8 @@ def _why(error: Exception) -> str:
 
 
 def query_in(text: str) -> str:
-    """The last query between ``<sql>`` and ``</sql>``; empty if there is none."""
+    """The last query between ``<sql>`` and ``</sql>`` that is said; empty if there is none."""
+    text = said(text)
     query, place = "", 0
     while (opening := _OPENING.search(text, place)) is not None:
         closing = _CLOSING.search(text, opening.end())
@@ -172,22 +189,46 @@ def query_in(text: str) -> str:
     return query
 
 
-def same(given: list[tuple[Any, ...]], expected: list[tuple[Any, ...]], *, ordered: bool) -> bool:
-    """Whether two results hold the same rows; numbers to nine digits, in order where that is asked."""
-    left, right = [_row(row) for row in given], [_row(row) for row in expected]
-    return left == right if ordered else Counter(left) == Counter(right)
+def _empty_for_a_reason(instance: dict[str, Any], query: str) -> bool:
+    """Whether a query without rows reads what the right one reads, and agrees when a table is emptied."""
+    right = str(instance["query"])
+    with closing(build(instance)) as database:
+        if not _reads(database, right) <= _reads(database, query):
+            return False
+        tables = [row[0] for row in database.execute(_TABLES).fetchall()]
+    for table in tables:
+        with closing(build(instance, emptied=table)) as database:
+            expected = run(database, right, GRADED_ROWS, GRADED_BYTES)
+            given = run(database, query, GRADED_ROWS, GRADED_BYTES)
+            if isinstance(expected, str) or isinstance(given, str):
+                return False
+            if not same(given, expected, blocks(database, right, expected)):
+                return False
+    return True
 
 
-def ordered(query: str) -> bool:
-    """Whether the order of a query's rows is part of the answer."""
-    return bool(re.search(r"\border\s+by\b", query, re.IGNORECASE))
+_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+
+
+def _reads(database: sqlite3.Connection, query: str) -> set[tuple[str, str]]:
+    """The columns a query reads, by table."""
+    found: set[tuple[str, str]] = set()
+
+    def note(action: int, first: Any, second: Any, *_: Any) -> int:
+        if action == sqlite3.SQLITE_READ and second:
+            found.add((str(first).lower(), str(second).lower()))
+        return sqlite3.SQLITE_OK if action in _READING else sqlite3.SQLITE_DENY
+
+    database.set_authorizer(note)
+    run(database, f"EXPLAIN {query}", GRADED_ROWS, GRADED_BYTES)
+    return found
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def schema(database: sqlite3.Connection) -> str:
     """The tables, as they were created."""
     rows = database.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     return "\n".join(row[0] for row in rows)
-
-
-def _row(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(round(float(v), 9) if isinstance(v, (int, float)) else v for v in row)
