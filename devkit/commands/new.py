@@ -38,7 +38,7 @@ from __future__ import annotations
 from typing import Any
 
 from environments.{name} import {name}
-from rollout.testing import check_order
+from rollout.testing import check_grades, check_order, says
 
 
 def gold(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
@@ -54,11 +54,27 @@ def poor(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, 
 
 
 def validate(instance: dict[str, Any]) -> list[float]:
-    """Prove that gold earns 1.0 and poor less.
+    """Prove that gold earns 1.0 and poor less, and that the reward means what it says.
 
     Raises:
-        ValueError: the order does not hold for this instance.
+        ValueError: it does not hold for this instance.
     """
+    answer = instance["answer"]
+    # The same answer in other words must earn as much, and what only looks like it less. Add what a
+    # policy may find: another form, half of the work, the right end by forbidden means.
+    check_grades(
+        {name},
+        instance,
+        equal=[
+            ("white space", says(f" {{answer}}\\n")),
+            ("thought first", says(f"<think>no, not {{answer}}0</think>{{answer}}")),
+        ],
+        less=[
+            ("thought alone", says(f"<think>{{answer}}</think>")),
+            ("one of many", says(f"{{answer}} or {{answer}}0")),
+            ("nothing", says("")),
+        ],
+    )
     return check_order({name}, instance, [("gold", gold), ("poor", poor)])
 '''
 _TEST = """from __future__ import annotations
@@ -83,9 +99,10 @@ _ROWS = """\
 _PATTERN = re.compile("[a-z][a-z0-9_]*")
 # What the tree, the generated files or the layer's build use for something else.
 _RESERVED = {
-    "agent", "annotations", "api", "check_order", "closer", "conftest", "console", "dataset", "devkit",
-    "environments", "episode", "gold", "job", "poor", "problems", "requirements", "rollout", "scripts",
-    "sweep", "test", "tests", "tool", "tools", "validate", "worker",
+    "agent", "annotations", "api", "check_grades", "check_order", "closer", "conftest",
+    "console", "dataset", "devkit", "environments", "episode", "gold", "job", "poor", "problems",
+    "requirements", "rollout", "says", "scripts", "sweep", "test", "tests", "tool", "tools",
+    "validate", "worker",
 }  # fmt: skip
 _STAYING = ("test_", "dataset")  # a file that begins so never ships
 

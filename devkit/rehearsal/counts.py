@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from devkit.rehearsal.run_files import RolloutRecord
 from rollout.reply import Reply
+from rollout.rewards import all_same
 from rollout.text_tool_calls import text_calls
 
 
@@ -54,8 +55,8 @@ class Group:
 
     @property
     def flat(self) -> bool:
-        """Whether all rewards are equal, so that the group teaches nothing."""
-        return self.comparable and min(self.rewards) == max(self.rewards)
+        """Whether all rewards are equal but for rounding, so that the group teaches nothing."""
+        return self.comparable and all_same(self.rewards)
 
 
 @dataclass(slots=True)

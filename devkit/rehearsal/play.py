@@ -17,6 +17,7 @@ from devkit.rehearsal.client import RolloutClient
 from devkit.rehearsal.dataset import read
 from devkit.rehearsal.run_files import RolloutRecord
 from devkit.rehearsal.target import LocalJob, Target, Task
+from rollout.rewards import all_same
 
 
 def read_rows(path: Path, limit: int) -> list[dict[str, Any]]:
@@ -149,7 +150,7 @@ def statistics_of(played: Sequence[RolloutRecord]) -> dict[str, Any]:
     for row in played:
         if row.reward is not None:
             groups[row.group].append(row.reward)
-    flat = sum(len(set(values)) == 1 for values in groups.values() if len(values) > 1)
+    flat = sum(all_same(values) for values in groups.values() if len(values) > 1)
     return {
         "rollouts": len(played),
         "failed": len(played) - len(rewards),

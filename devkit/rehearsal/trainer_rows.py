@@ -10,6 +10,7 @@ from typing import Any
 
 from devkit.rehearsal.counts import Group, count_rollouts
 from devkit.rehearsal.run_files import RolloutRecord, read_manifest, read_rollouts
+from rollout.reply import arguments_of, normal, sendable
 
 
 def export(run: Path, out: Path) -> int:
@@ -45,9 +46,9 @@ def row_of(record: RolloutRecord, group: Group) -> dict[str, Any]:
     prompt = record.turns[0].messages if record.turns else []
     linear = is_linear(record)
     return {
-        "prompt": prompt,
-        "completion": messages[len(prompt) :] if linear else None,
-        "messages": messages,
+        "prompt": list(map(exported, prompt)),
+        "completion": list(map(exported, messages[len(prompt) :])) if linear else None,
+        "messages": list(map(exported, messages)),
         "linear": linear,
         "tools": record.turns[0].params.get("tools") if record.turns else None,
         "reward": record.reward,
@@ -67,6 +68,23 @@ def row_of(record: RolloutRecord, group: Group) -> dict[str, Any]:
     }
 
 
+def exported(message: dict[str, Any]) -> dict[str, Any]:
+    """A message as chat templates read it: without null fields, arguments of calls as objects.
+
+    A template that writes arguments as JSON would encode a string of JSON a second time.
+    """
+    made = sendable({k: v for k, v in message.items() if v is not None})
+    calls = made.get("tool_calls")
+    if not calls:
+        return made
+    objects = [{**call, "function": _with_object(call["function"])} for call in calls]
+    return {**made, "tool_calls": objects}
+
+
+def _with_object(function: dict[str, Any]) -> dict[str, Any]:
+    return {**function, "arguments": arguments_of(function["arguments"])}
+
+
 def is_linear(record: RolloutRecord) -> bool:
     """Whether every turn went on from the one before, so that one sequence holds them all."""
     return all(_goes_on(*pair) for pair in _pairs(record))
@@ -75,7 +93,7 @@ def is_linear(record: RolloutRecord) -> bool:
 def _goes_on(
     asked: list[dict[str, Any]], reply: dict[str, Any], known: int, added: list[dict[str, Any]]
 ) -> bool:
-    return known == len(asked) and added[:1] == [reply]
+    return known == len(asked) and bool(added) and normal(added[0]) == normal(reply)
 
 
 def _pairs(

@@ -2,9 +2,12 @@
 
 An instance has ``customer`` (name and e-mail), ``orders``, what the customer wants (``request``, one of
 refund, cancel, address) for ``order_id``, a new ``address`` where that is it, and ``expected``: the
-orders as the procedure leaves them. The customer is scripted. The reward is the final state: 1.0 if
-the orders are as expected and the customer was verified before anything changed, else 0; a quarter if
-nothing was changed though it should have been, for a refusal harms less than a wrong refund.
+orders as the procedure leaves them. The customer is scripted.
+
+Paid is what the desk did and said, from the log of its effects and not from the final state alone: 1.0 if
+exactly the effects that were due happened, once, after the customer was verified, and the desk closed
+without telling the customer otherwise; a quarter if it did nothing though something was due and claimed
+nothing, for a refusal harms less than a wrong refund; else 0.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ class Desk:
         self.orders: dict[str, dict[str, Any]] = copy.deepcopy(instance["orders"])
         self.verified: set[str] = set()
         self.broke_procedure = False
+        self.effects: list[tuple[str, str, Any]] = []
 
     def verify_customer(self, order_id: str, email: str) -> str:
         """Check that an order belongs to the account with this e-mail address.
@@ -64,7 +68,7 @@ class Desk:
             order_id: the order's number.
             amount: dollars.
         """
-        self._change(order_id, {"status": "refunded", "refunded": amount})
+        self._change("refund", order_id, {"status": "refunded", "refunded": amount}, amount)
         return "refunded"
 
     def cancel(self, order_id: str) -> str:
@@ -73,7 +77,7 @@ class Desk:
         Args:
             order_id: the order's number.
         """
-        self._change(order_id, {"status": "cancelled"})
+        self._change("cancel", order_id, {"status": "cancelled"})
         return "cancelled"
 
     def change_address(self, order_id: str, address: str) -> str:
@@ -83,7 +87,7 @@ class Desk:
             order_id: the order's number.
             address: where it goes.
         """
-        self._change(order_id, {"address": address})
+        self._change("address", order_id, {"address": address}, address)
         return "changed"
 
     def _order(self, order_id: str) -> dict[str, Any]:
@@ -91,8 +95,11 @@ class Desk:
             raise ValueError(f"there is no order {order_id}")
         return self.orders[order_id]
 
-    def _change(self, order_id: str, change: dict[str, Any]) -> None:
+    def _change(
+        self, effect: str, order_id: str, change: dict[str, Any], value: Any = None
+    ) -> None:
         self._order(order_id).update(change)
+        self.effects.append((effect, order_id, value))
         self.broke_procedure = self.broke_procedure or order_id not in self.verified
 
 
@@ -135,30 +142,78 @@ def support_desk(episode: Episode) -> Outcome:
         {"role": "system", "content": PROCEDURE},
         {"role": "user", "content": customer.opening()},
     ]
-    ended = False
+    ended, closing = False, ""
     try:
         while not ended and episode.turns < 4 * MAX_TURNS:
             reply = episode.converse(messages, tools=tools, max_calls_per_turn=4)
             messages = reply.conversation
-            ended = "GOODBYE" in reply.text.upper()
+            closing = reply.text
+            ended = "GOODBYE" in closing.upper()
             if not ended:
                 messages.append({"role": "user", "content": customer.answer(reply.text)})
                 if sum(m["role"] == "user" for m in messages) > MAX_TURNS:
                     break
     except DeadlineError:
         pass  # the orders are as they are
-    verdict = judge(desk, episode.instance)
+    verdict = judge(desk, episode.instance, closing if ended else "")
     rewards = {"right": 1.0, "unchanged": 0.25, "wrong": 0.0}
     return Outcome(
-        reward=rewards[verdict] if ended or verdict != "unchanged" else 0.0,
+        reward=rewards[verdict],
         metrics={"ended": float(ended), "broke_procedure": float(desk.broke_procedure)},
         output={"verdict": verdict, "orders": desk.orders},
     )
 
 
-def judge(desk: Desk, instance: dict[str, Any]) -> Literal["right", "unchanged", "wrong"]:
-    """What the orders' final state is worth."""
-    if desk.orders == instance["expected"] and not desk.broke_procedure:
-        served = instance["expected"] != instance["orders"] or bool(desk.verified)
-        return "right" if served else "unchanged"
-    return "unchanged" if desk.orders == instance["orders"] else "wrong"
+def judge(
+    desk: Desk, instance: dict[str, Any], closing: str
+) -> Literal["right", "unchanged", "wrong"]:
+    """What the desk's effects and its last word are worth.
+
+    Args:
+        closing: the message that ended the conversation; empty if none did.
+    """
+    if not closing.strip() or desk.broke_procedure:
+        return "wrong"
+    due, told = due_effects(instance), claim_of(closing)
+    if desk.effects != due:
+        return "unchanged" if not desk.effects and told != "granted" else "wrong"
+    if told == ("refused" if due else "granted"):
+        return "wrong"  # the customer was told what is not so
+    return "right" if desk.verified else "unchanged"
+
+
+def due_effects(instance: dict[str, Any]) -> list[tuple[str, str, Any]]:
+    """The effects that lead from the orders to the expected ones, each once."""
+    due: list[tuple[str, str, Any]] = []
+    for order_id, after in instance["expected"].items():
+        before = instance["orders"][order_id]
+        if after == before:
+            continue
+        if after["status"] == "refunded":
+            due.append(("refund", order_id, after["refunded"]))
+        elif after["status"] == "cancelled":
+            due.append(("cancel", order_id, None))
+        else:
+            due.append(("address", order_id, after["address"]))
+    return due
+
+
+_NO = re.compile(
+    r"\b(?:cannot|can\s?not|can't|could not|couldn't|may not|must not|(?:am|are) not able|unable|sorry|"
+    r"unfortunately|not (?:possible|allowed|eligible|permitted|allow)|"
+    r"nothing (?:was|has been|is) (?:done|changed))\b",
+    re.IGNORECASE,
+)
+_YES = re.compile(
+    r"\b(?:refunded|paid|cancell?ed|changed|updated|done|processed|completed|is on its way|"
+    r"taken care of|money back|new address)\b",
+    re.IGNORECASE,
+)
+
+
+def claim_of(text: str) -> Literal["granted", "refused", "neither"]:
+    """What a message tells the customer of the wish; a refusal in it outweighs the rest."""
+    text = text.replace("\u2019", "'")
+    if _NO.search(text):
+        return "refused"
+    return "granted" if _YES.search(text) else "neither"

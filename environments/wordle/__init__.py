@@ -14,6 +14,7 @@ from typing import Any
 
 from rollout import Episode, Outcome, agent
 from rollout.errors import AgentError, DeadlineError
+from rollout.thoughts import said
 
 GUESSES = 6
 SYSTEM = (
@@ -77,8 +78,8 @@ def score(*, won: bool, guesses: int, played: int, nearest: int) -> float:
 
 
 def guess_in(text: str) -> str | None:
-    """The last guess in a reply; None if there is no five-letter word in its tag."""
-    found = [guess.lower() for guess in _GUESS.findall(text) if len(guess) == len("crane")]
+    """The last guess a reply says; None if there is no five-letter word in its tag."""
+    found = [guess.lower() for guess in _GUESS.findall(said(text)) if len(guess) == len("crane")]
     return found[-1] if found else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from environments.wordle import GUESSES, WORDS, wordle
-from rollout.testing import check_order
+from rollout.testing import check_grades, check_order, says
 
 
 def gold(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
@@ -39,5 +39,24 @@ def validate(instance: dict[str, Any]) -> list[float]:
     Raises:
         ValueError: the order does not hold for this instance.
     """
+    word = instance["word"]
+    other = next(each for each in WORDS if each != word)
+    equal = {
+        "capitals": f"<guess>{word.upper()}</guess>",
+        "thought of another first": f"<think><guess>{other}</guess></think><guess>{word}</guess>",
+        "with reasons": f"It has these letters, so I say <guess> {word} </guess>",
+    }
+    less = {
+        "without the tag": word,
+        "thought alone": f"<think><guess>{word}</guess></think>",
+        "another at last": f"<guess>{word}</guess> or <guess>{other}</guess>",
+        "one letter more": f"<guess>{word}s</guess>",
+    }
+    check_grades(
+        wordle,
+        instance,
+        equal=[(name, says(text)) for name, text in equal.items()],
+        less=[(name, says(text)) for name, text in less.items()],
+    )
     scripts = [("gold", gold), ("slow", slow), ("poor", poor), ("silent", silent)]
     return check_order(wordle, instance, scripts)

@@ -24,6 +24,8 @@ from rollout.settings import Settings
 from rollout.storage import keys
 
 _MICRO = 1_000_000
+# Decimals that count: rewards equal within 1e-9 are equal (rollout.rewards).
+_DECIMALS = 9
 # Squares of rewards up to this, in millionths, stay exact in DynamoDB's 38 digits; what is larger is
 # counted as this.
 _LARGEST = 1e9
@@ -143,7 +145,9 @@ class TotalsWriter:
 
     def _amounts(self, result: Result, fault: str | None) -> dict[str, int]:
         reward = result.reward if result.status == "ready" else None
-        micro = 0 if reward is None else round(max(-_LARGEST, min(_LARGEST, reward)) * _MICRO)
+        # Rewards that differ only by rounding are equal; two of them must not fall on two millionths.
+        known = round(max(-_LARGEST, min(_LARGEST, reward or 0.0)), _DECIMALS)
+        micro = round(known * _MICRO)
         passed = reward is not None and reward >= self._settings.pass_reward
         return {
             "ended": 1,
