@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from devkit.emulator.gateway import proxy_event
-from devkit.emulator.lambda_service import status_event
+from devkit.emulator.lambda_service import queued, status_event
 
 EVENTS = Path(__file__).resolve().parent.parent / "events"
 _ARN = "arn:aws:sagemaker:us-west-2:123456789012:job/AgentRFT/my-job"
@@ -142,7 +142,7 @@ def job_events() -> dict[str, tuple[str | None, Any]]:
 
 def other_events() -> dict[str, dict[str, Any]]:
     """Events of the worker, the closer and the sweep."""
-    arn = "arn:aws:lambda:us-west-2:123456789012:function:rollout-dev-worker:1"
+    arn = "arn:aws:lambda:us-west-2:123456789012:function:rollout-worker-1234567db123:1"
     name = "5b8b94e6f53bd0ba5bd2ddd3cba44dd57c0ebfbf9b2ecbd0e7f7a5a2f1a8a4a3"
     closed = status_event(
         f"{arn}/durable-execution/{name}/9f7d84c9-ea3d-3ffc-b3e5-5ec51c34ffc9", name, "FAILED"
@@ -164,7 +164,7 @@ def other_events() -> dict[str, dict[str, Any]]:
         "resources": ["arn:aws:events:us-west-2:123456789012:rule/rollout-dev-sweep"],
         "detail": {},
     }
-    return {"execution-failed": closed, "sweep": scheduled}
+    return {"execution-failed": queued(closed), "sweep": scheduled}
 
 
 def main() -> None:

@@ -104,6 +104,8 @@ class AwsReader:
 
 
 def _action(service: str, operation: str) -> str:
-    """The IAM action of an operation."""
+    """The IAM action of an operation; API Gateway's are named by the HTTP method."""
+    if service == "apigateway":
+        return "apigateway:GET"
     prefix = {"service-quotas": "servicequotas"}.get(service, service)
     return f"{prefix}:{''.join(word.capitalize() for word in operation.split('_'))}"

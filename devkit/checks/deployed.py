@@ -14,14 +14,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from devkit.checks import roles
+from devkit.checks.ask_aws import AwsReader
 from devkit.checks.check_result import CheckResult, error, ok, warning
 from devkit.checks.deployed_stack import DeployedStack
 from devkit.checks.prices import QUOTAS
 from devkit.checks.roles import PREREQUISITES, may, statements_of
+from devkit.checks.stack_plan import StackPlan
 from devkit.emulator import template
 from rollout.storage.keys import DRAINING
 from rollout.trust import job_runtime_endpoint
 
+# Variables that only the deployed stack knows.
+_OF_THE_STACK = {"ROLLOUT_TABLE", "ROLLOUT_BUCKET", "ROLLOUT_WORKER", "STACK_SETTINGS"}
 _WORKER_ACTIONS = ("sagemaker:Sample", "sagemaker:CompleteRollout", "sagemaker:UpdateReward")
 
 
@@ -109,6 +113,57 @@ def worker(live: DeployedStack) -> Iterator[CheckResult]:
     yield from may(live, "worker-role", str(found["Role"]), _WORKER_ACTIONS, live.jobs)
 
 
+def published(live: DeployedStack) -> Iterator[CheckResult]:
+    """What the aliases play with is what the parameters say."""
+    plan = live.plan
+    wanted = template.environment(
+        plan.parameters, account=plan.account, region=plan.region, stack=plan.stack
+    )
+    for name in (live.job_function, live.worker):
+        found = live.aws.ask(
+            "published", "lambda", "get_function_configuration", FunctionName=name, Qualifier="live"
+        ) or {}  # fmt: skip
+        variables = found.get("Environment", {}).get("Variables", {})
+        others = sorted(
+            variable
+            for variable, value in wanted.items()
+            if variable.startswith("ROLLOUT_")
+            and variable not in _OF_THE_STACK
+            and variables.get(variable, "") != value
+        )
+        if others:
+            yield error(
+                "published",
+                f"{name}:live does not play with the stack's parameters.",
+                "Somebody changed it by hand or moved the alias back; deploy again with a new Revision.",
+                ", ".join(others),
+            )
+        else:
+            yield ok("published", f"{name}:live plays with the stack's parameters.")
+
+
+def access_logs(aws: AwsReader, plan: StackPlan) -> Iterator[CheckResult]:
+    """API Gateway may write the access logs that are asked for; else it refuses the stage."""
+    if plan.parameters["ApiAccessLogs"] != "true":
+        return
+    account = aws.ask("access-logs", "apigateway", "get_account") or {}
+    if role := account.get("cloudwatchRoleArn"):
+        yield ok("access-logs", "API Gateway may write logs in this region.", str(role))
+    else:
+        yield error(
+            "access-logs",
+            "API Gateway has no CloudWatch role in this account and region: deploying with "
+            "ApiAccessLogs=true is rolled back.",
+            "Give it one (aws apigateway update-account --patch-operations "
+            "op=replace,path=/cloudwatchRoleArn,value=ROLE, with the managed policy "
+            "AmazonAPIGatewayPushToCloudWatchLogs), or set ApiAccessLogs=false.",
+        )
+
+
+def _access_logs(live: DeployedStack) -> Iterator[CheckResult]:
+    yield from access_logs(live.aws, live.plan)
+
+
 def concurrency(live: DeployedStack) -> Iterator[CheckResult]:
     """The account's concurrency holds the job, whatever is reserved."""
     plan = live.plan
@@ -117,7 +172,7 @@ def concurrency(live: DeployedStack) -> Iterator[CheckResult]:
     free = int(limits["UnreservedConcurrentExecutions"])
     for parameter, name in (
         ("WorkerConcurrency", live.worker),
-        ("JobConcurrency", template.function_name("JobFunction", plan.stack)),
+        ("JobConcurrency", live.job_function),
     ):
         answer: dict[str, Any] = live.aws.ask(
             "reserved", "lambda", "get_function_concurrency", FunctionName=name
@@ -201,5 +256,6 @@ def reachable(host: str, port: int, timeout: float = 3.0) -> CheckResult:
 
 
 CHECKS: tuple[Callable[[DeployedStack], Iterator[CheckResult]], ...] = (
-    job_function, not_draining, worker, concurrency, quotas, *roles.CHECKS, endpoint,
+    job_function, not_draining, worker, published, _access_logs, concurrency, quotas,
+    *roles.CHECKS, endpoint,
 )  # fmt: skip

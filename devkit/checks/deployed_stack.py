@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from devkit.checks.ask_aws import AwsReader
 from devkit.checks.stack_plan import StackPlan
-from devkit.emulator import template
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,12 @@ class DeployedStack:
     @property
     def worker(self) -> str:
         """The worker's name."""
-        return template.function_name("WorkerFunction", self.plan.stack)
+        return self.outputs.get("WorkerName", "")
+
+    @property
+    def job_function(self) -> str:
+        """The name of the function a job invokes, without its alias."""
+        return ":".join(self.outputs.get("JobLambdaArn", "").split(":")[6:7])
 
     @property
     def jobs(self) -> str:

@@ -24,6 +24,12 @@ _ROOM = 1.1
 # Lambda refuses to reserve more than leaves this
 # (docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html).
 _UNRESERVED = 100
+# Characters of a layer's fields (Lambda API reference, PublishLayerVersion), and which parameters can
+# be long in them.
+_LAYER_TEXT = {
+    "Description": (256, "Agent or Revision"),
+    "LicenseInfo": (512, "AllowedEndpoints, AllowedModelEndpoints, AllowedRegions or JobMetrics"),
+}
 
 
 def settings_read(plan: StackPlan) -> Iterator[CheckResult]:
@@ -104,22 +110,19 @@ def job_admitted(plan: StackPlan) -> Iterator[CheckResult]:
         )
 
 
-def function_names(plan: StackPlan) -> Iterator[CheckResult]:
-    """The job's function has a name that SageMaker's managed policies cover."""
-    name = template.function_name("JobFunction", plan.stack)
-    if len(name) > 64:
-        yield error(
-            "function-name", "Lambda takes 64 characters.", "Shorten the stack's name.", name
-        )
-    elif "sagemaker" not in name.lower():
-        yield error(
-            "function-name",
-            "The model customization policies cover functions with SageMaker in their name.",
-            "Keep SageMaker in JobFunction's name, or allow its ARN to the job's role.",
-            name,
-        )
-    else:
-        yield ok("function-name", "SageMaker's managed policies cover the job's function.", name)
+def parameters_fit(plan: StackPlan) -> Iterator[CheckResult]:
+    """All parameters together are as short as the layer that publishes them can hold."""
+    for field, text in template.settings_layer(plan.parameters).items():
+        limit, shorten = _LAYER_TEXT[field]
+        if len(text) > limit:
+            yield error(
+                "parameters",
+                "The parameters are too long together; a deployment would fail and change nothing.",
+                f"Shorten {shorten}.",
+                f"{len(text)} of {limit} characters",
+            )
+            return
+    yield ok("parameters", "The parameters fit into the layer that publishes them.")
 
 
 def budgets(plan: StackPlan) -> Iterator[CheckResult]:
@@ -242,6 +245,6 @@ def forecast(plan: StackPlan) -> Iterator[CheckResult]:
 
 
 CHECKS: tuple[Callable[[StackPlan], Iterator[CheckResult]], ...] = (
-    settings_read, worker_concurrency, job_admitted, function_names, budgets, memory, places,
+    settings_read, worker_concurrency, job_admitted, parameters_fit, budgets, memory, places,
     client_known, forecast,
 )  # fmt: skip

@@ -205,7 +205,7 @@ def _connect(
         found.append(
             error("stack", what, "Deploy it (make deploy), or correct --stack or --region.")
         )
-        return None, found
+        return None, [*found, *_run([lambda aws: deployed.access_logs(aws, plan)], aws)]
     stack = answer["Stacks"][0]
     status = str(stack["StackStatus"])
     if status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):

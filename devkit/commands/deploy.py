@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -48,8 +47,8 @@ def _deploy(options: argparse.Namespace, console: Console) -> int:
             return failed
         if guard(stack, console, refuse=not options.force):
             return 1
-        # A new revision publishes new versions, also where only a parameter has changed.
-        given |= {"Agent": parameters["Agent"], "Revision": str(int(time.time()))}
+        # What is not named keeps the value of the last deployment, and these are what was built.
+        given |= {"Agent": parameters["Agent"], "Architecture": architecture}
         return sam.run(
             "deploy",
             *("--template-file", str(sam.build_folder() / architecture / "template.yaml")),

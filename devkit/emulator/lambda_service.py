@@ -292,7 +292,7 @@ class EventBus:
                 if arn in self._told:
                     continue
                 event = status_event(arn, execution["DurableExecutionName"], status)
-                self._closer(event, LambdaContext(function_name="closer"))
+                self._closer(queued(event), LambdaContext(function_name="closer"))
                 self._told.add(arn)
 
     def _watch(self) -> None:
@@ -304,6 +304,24 @@ class EventBus:
                 if time.monotonic() - swept > self._schedule:
                     swept = time.monotonic()
                     self._sweep({}, LambdaContext(function_name="sweep", timeout=300))
+
+
+def queued(event: dict[str, Any]) -> dict[str, Any]:
+    """An event as a function reads it from a queue that EventBridge wrote it to.
+
+    Source: Lambda developer guide, "Using Lambda with Amazon SQS".
+    """
+    message = {
+        "messageId": event["id"],
+        "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a",
+        "body": json.dumps(event),
+        "attributes": {"ApproximateReceiveCount": "1"},
+        "messageAttributes": {},
+        "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:us-west-2:123456789012:rollout-ended",
+        "awsRegion": "us-west-2",
+    }
+    return {"Records": [message]}
 
 
 def status_event(arn: str, name: str, status: str) -> dict[str, Any]:

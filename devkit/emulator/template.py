@@ -64,7 +64,23 @@ def environment(
 ) -> dict[str, str]:
     """The environment variables of the functions, for parameters as :func:`parameters` gives them."""
     template = load_template()
-    scope = {
+    scope = _scope(values, account=account, region=region, stack=stack)
+    variables = template["Globals"]["Function"]["Environment"]["Variables"]
+    return {name: str(_resolve(value, scope, template)) for name, value in variables.items()}
+
+
+def settings_layer(values: Mapping[str, str]) -> dict[str, str]:
+    """Description and licence of the layer that holds the parameters; Lambda bounds their length."""
+    template = load_template()
+    scope = _scope(values, account="", region="", stack="")
+    properties = template["Resources"]["Settings"]["Properties"]
+    names = ("Description", "LicenseInfo")
+    return {name: str(_resolve(properties[name], scope, template)) for name in names}
+
+
+def _scope(values: Mapping[str, str], *, account: str, region: str, stack: str) -> dict[str, str]:
+    """What the template's references stand for in a stack."""
+    return {
         **values,
         "AWS::AccountId": account,
         "AWS::Region": region,
@@ -72,15 +88,9 @@ def environment(
         "AWS::Partition": "aws",
         "RolloutTable": f"{stack}-table",
         "TrajectoryBucket": f"{stack}-bucket",
+        "Settings": f"arn:aws:lambda:{region}:{account}:layer:Settings:1",
+        "AWS::StackId": f"arn:aws:cloudformation:{region}:{account}:stack/{stack}/0-0-0-0-0",
     }
-    variables = template["Globals"]["Function"]["Environment"]["Variables"]
-    return {name: str(_resolve(value, scope, template)) for name, value in variables.items()}
-
-
-def function_name(function: str, stack: str) -> str:
-    """The name a function of the template has in a stack."""
-    declared = load_template()["Resources"][function]["Properties"]["FunctionName"]
-    return str(_resolve(declared, {"AWS::StackName": stack}, {}))
 
 
 def _refused(value: str, declared: Mapping[str, Any]) -> str | None:
@@ -108,12 +118,19 @@ def _resolve(value: Any, scope: Mapping[str, str], template: Mapping[str, Any]) 
     if function == "Ref":
         return scope[argument]
     if function == "Fn::Sub":
-        return re.sub(r"\$\{([^}]+)\}", lambda match: scope[match[1]], argument)
+        text, names = argument if isinstance(argument, list) else (argument, {})
+        known = {**scope, **{n: _resolve(v, scope, template) for n, v in names.items()}}
+        return re.sub(r"\$\{([^}]+)\}", lambda match: known[match[1]], text)
     if function == "Fn::If":
         name, yes, no = argument
         chosen = yes if _resolve(template["Conditions"][name], scope, template) else no
         return _resolve(chosen, scope, template)
-    if function == "Fn::Equals":
-        left, right = (_resolve(side, scope, template) for side in argument)
-        return str(left) == str(right)
-    raise ValueError(f"the template uses {function} where only Ref, Sub, If and Equals are read")
+    first, second = (_resolve(side, scope, template) for side in argument)
+    simple = {
+        "Fn::Split": lambda: second.split(first),
+        "Fn::Select": lambda: second[first],
+        "Fn::Equals": lambda: str(first) == str(second),
+    }
+    if function not in simple:
+        raise ValueError(f"the template uses {function}, which is not read here")
+    return simple[function]()

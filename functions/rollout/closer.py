@@ -1,7 +1,8 @@
-"""EventBridge "Durable Execution Status Change": closes the rollout of an execution that died."""
+"""A queue of "Durable Execution Status Change": closes the rollout of an execution that died."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from rollout.errors import AlreadyRunning, NotFound
@@ -11,12 +12,16 @@ from rollout.telemetry import logs
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
-    """Close one trajectory with the trainer, once; a failure is raised, so that the event comes again.
+    """Close one trajectory with the trainer, once; a failure is raised, so that the message comes again.
 
-    Source of the event's shape: Lambda developer guide, "Monitoring durable functions".
+    Args:
+        event: of SQS, one message; its body is EventBridge's event. Source of their shapes: Lambda
+            developer guide, "Using Lambda with Amazon SQS" and "Monitoring durable functions".
+        context: Lambda's.
     """
     logs.begin(context)
-    detail = event["detail"]
+    (message,) = event["Records"]
+    detail = json.loads(message["body"])["detail"]
     try:
         report = close_execution(detail["durableExecutionArn"], detail["status"], settings())
     except (NotFound, AlreadyRunning) as error:

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from devkit.emulator.template import load_template
 from tests.building import ROOT
 from tests.processes import SAM
 
@@ -29,12 +30,43 @@ def translate(change, parameters):
     return Translator({}, Parser(), boto_session=session).translate(template, parameters)
 print(json.dumps({name: translate(*how) for name, how in asked.items()}))
 """
+PARAMETERS = load_template()["Parameters"]
+# What only alarms, the API or CodeDeploy know, and what Lambda keeps of a function, not of its versions.
+OF_NO_VERSION = {
+    "AlarmTopic", "Alarms", "AllowedAccountId", "ApiAccessLogs", "DeploymentType", "FailedShare",
+    "GradualDeployment", "JobConcurrency", "JobKmsKeyArn", "WorkerConcurrency",
+}  # fmt: skip
+KEY = "arn:aws:kms:us-west-2:123456789012:key/1234abcd"
+OTHERS = {
+    "Agent": "environments.mine:mine",
+    "AlarmTopic": "arn:aws:sns:us-west-2:123456789012:alarms",
+    "AllowedAccountId": "123456789012",
+    "CheckpointKmsKeyArn": KEY,
+    "FailurePolicy": "floor:0",
+    "JobEndpoint": "https://example.org",
+    "JobKmsKeyArn": KEY,
+    "OtelLayer": "arn:aws:lambda:us-west-2:123456789012:layer:otel:1",
+}
+
+
+def another(name):
+    """A value of a parameter that is not its default."""
+    declared = PARAMETERS[name]
+    if "AllowedValues" in declared:
+        values = [str(value) for value in declared["AllowedValues"]]
+        return next(value for value in values if value != str(declared["Default"]))
+    if declared["Type"] == "Number":
+        return str(int(declared["Default"]) + 1 if name != "TimeLimit" else 60)
+    return OTHERS.get(name) or {"PassReward": "0.5"}.get(name, "other-1")
+
+
 ASKED = {
     "as it is": (None, {}),
-    "a parameter": (None, {"MaxTurns": "7"}),
-    "a revision": (None, {"MaxTurns": "7", "Revision": "1795536000"}),
+    **{name: (None, {name: another(name)}) for name in PARAMETERS},
     "the code": (["CodeUri: functions/rollout\n", "CodeUri: functions/other\n"], {}),
     "the library": (["ContentUri: layers/rollout\n", "ContentUri: layers/other\n"], {}),
+    "the packages": (["ContentUri: layers/dependencies\n", "ContentUri: layers/other\n"], {}),
+    "the environments": (["ContentUri: environments\n", "ContentUri: others\n"], {}),
     "gradual": (None, {"GradualDeployment": "true", "DeploymentType": "Canary10Percent5Minutes"}),
     "traced": (None, {"Tracing": "Active"}),
 }
@@ -56,27 +88,96 @@ def translated():
     return json.loads(done.stdout)
 
 
-def versions(template):
-    """Which version resource each function's alias points to."""
-    return {
-        name: template["Resources"][f"{name}Aliaslive"]["Properties"]["FunctionVersion"][
-            "Fn::GetAtt"
-        ][0]
-        for name in ALIASED
-    }
+def versions(template, parameters=()):
+    """The version that each function's alias points to: what CloudFormation makes anew if it differs.
+
+    A version is replaced when its logical id or its description changes (its createOnlyProperties).
+    """
+    values = {name: str(one["Default"]) for name, one in PARAMETERS.items()} | dict(parameters)
+    found = {}
+    for name in ALIASED:
+        alias = template["Resources"][f"{name}Aliaslive"]["Properties"]
+        place = alias["FunctionVersion"]["Fn::GetAtt"][0]
+        version = template["Resources"][place]
+        assert version["DeletionPolicy"] == version["UpdateReplacePolicy"] == "Retain"
+        found[name] = (place, settled(version["Properties"]["Description"], values))
+    return found
 
 
-@pytest.mark.parametrize("change", ["the code", "the library", "a revision"])
+def settled(value, values):
+    """Text of a description: parameters by value, resources by logical id."""
+    if isinstance(value, list):
+        return [settled(item, values) for item in value]
+    if isinstance(value, dict):
+        if set(value) == {"Ref"}:
+            return values.get(value["Ref"], value["Ref"])
+        return {name: settled(item, values) for name, item in value.items()}
+    return value
+
+
+@pytest.mark.parametrize("change", ["the code", "the library", "the packages", "the environments"])
 def test_what_changes_is_published(translated, change):
     before, after = versions(translated["as it is"]), versions(translated[change])
     assert all(before[name] != after[name] for name in ALIASED)
 
 
-def test_a_parameter_alone_is_not_published_as_the_page_says(translated):
-    assert versions(translated["as it is"]) == versions(translated["a parameter"])
-    assert "changing only parameters or dependencies changes nothing" in (
-        ROOT / "docs/operations.md"
-    ).read_text().replace("\n  ", " ")
+@pytest.mark.parametrize("name", sorted(set(PARAMETERS) - OF_NO_VERSION))
+def test_a_parameter_that_a_function_sees_is_published_for_all_that_see_it(translated, name):
+    before, after = translated["as it is"], translated[name]
+    published = [
+        f for f in ALIASED if versions(before)[f] != versions(after, {name: another(name)})[f]
+    ]
+    # Only these two have the layer, and only the worker has checkpoints.
+    few = {
+        "OtelLayer": ["ApiFunction", "WorkerFunction"],
+        "CheckpointKmsKeyArn": ["WorkerFunction"],
+    }
+    assert published == few.get(name, list(ALIASED))
+
+
+@pytest.mark.parametrize("name", sorted(OF_NO_VERSION))
+def test_a_parameter_that_no_version_holds_publishes_none(translated, name):
+    """Lambda refuses to publish a version that differs in nothing from the last one."""
+    assert versions(translated["as it is"]) == versions(translated[name], {name: another(name)})
+
+
+def test_a_version_is_never_equal_to_the_one_before_it(translated):
+    """Whatever changes the layer of the settings changes every function."""
+    for name in ALIASED:
+        function = translated["as it is"]["Resources"][name]["Properties"]
+        settings = function["Environment"]["Variables"]["STACK_SETTINGS"]["Ref"]
+        layer = translated["as it is"]["Resources"][settings]
+        assert layer["Type"] == "AWS::Lambda::LayerVersion"
+        changed = translated["Revision"]["Resources"][name]["Properties"]
+        assert changed["Environment"]["Variables"]["STACK_SETTINGS"]["Ref"] != settings
+
+
+def test_the_functions_names_are_short_enough_whatever_the_stack_is_called(translated):
+    functions = of_type(translated["as it is"], "AWS::Lambda::Function")
+    named = {name: f["FunctionName"] for name, f in functions.items() if "FunctionName" in f}
+    assert set(named) == {"JobFunction", "WorkerFunction"}
+    for name in named.values():
+        text, values = name["Fn::Sub"]
+        assert list(values) == ["Id"]  # the last twelve characters of the stack's id
+        assert len(text.replace("${Id}", "1234567db123")) <= 64
+    assert "SageMaker" in named["JobFunction"]["Fn::Sub"][0]
+
+
+def test_one_stage_and_no_access_log_unless_it_is_asked_for(translated):
+    stages = of_type(translated["as it is"], "AWS::ApiGateway::Stage")
+    assert [stage["StageName"] for stage in stages.values()] == ["v1", "v1"]
+    deployments = of_type(translated["as it is"], "AWS::ApiGateway::Deployment")
+    assert not any("StageName" in deployment for deployment in deployments.values())
+    for stage in stages.values():
+        condition, _, otherwise = stage["AccessLogSetting"]["Fn::If"]
+        assert (condition, otherwise) == ("LogsAccess", {"Ref": "AWS::NoValue"})
+
+
+def test_a_first_deployment_that_fails_leaves_nothing_behind(translated):
+    for kind in ("AWS::DynamoDB::Table", "AWS::S3::Bucket"):
+        (kept,) = [r for r in translated["as it is"]["Resources"].values() if r["Type"] == kind]
+        assert kept["DeletionPolicy"] == "RetainExceptOnCreate"
+        assert kept["UpdateReplacePolicy"] == "Retain"
 
 
 def of_type(template, kind):
@@ -90,9 +191,10 @@ def test_the_doors_move_step_by_step_and_back_on_alarm_and_the_worker_at_once(tr
         assert (
             group["DeploymentConfigName"]["Fn::Sub"][1]["ConfigName"] == "Canary10Percent5Minutes"
         )
-        alarms = group["AlarmConfiguration"]["Fn::If"][1]["Alarms"]
-        assert alarms == [
-            {"Name": {"Ref": "FunctionErrorsAlarm"}},
+        condition, watched, _ = group["AlarmConfiguration"]["Fn::If"]
+        assert condition == "GradualAndWatched"
+        assert watched["Alarms"] == [
+            {"Name": {"Ref": "DeploymentAlarm"}},
             {"Name": {"Ref": "FailedShareAlarm"}},
         ]
         assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]

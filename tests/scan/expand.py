@@ -1,4 +1,7 @@
-"""Expands a SAM template to the CloudFormation that AWS makes of it, as JSON; runs in .tools/sam."""
+"""Expands a SAM template to the CloudFormation that AWS makes of it, as JSON; runs in .tools/sam.
+
+``expand.py TEMPLATE [NAME=VALUE …]``; parameters that are not named have their defaults.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ class _Policies:
 
 template = yaml_parse(Path(sys.argv[1]).read_text())
 parameters = {name: value["Default"] for name, value in template["Parameters"].items()}
+parameters |= dict(given.split("=", 1) for given in sys.argv[2:])
 for resource in template["Resources"].values():
     for place in {"CodeUri", "ContentUri"} & set(resource.get("Properties", {})):
         resource["Properties"][place] = "s3://bucket/key"  # the translator takes no local path

@@ -86,12 +86,11 @@ def test_a_rollout_is_held_against_its_budgets():
     assert levels(longest=51)["max-turns"] == "error"
 
 
-def test_a_name_without_sagemaker_or_too_long_is_named(monkeypatch):
-    def level(name):
-        monkeypatch.setattr(template, "function_name", lambda *_: name)
-        return levels()["function-name"]
-
-    assert level("rollout-job") == level("x" * 60 + "SageMaker") == "error"
+def test_parameters_that_are_too_long_together_are_named():
+    assert levels()["parameters"] == "ok"
+    hosts = ",".join(f"host-{number}.example.org" for number in range(30))
+    assert levels(AllowedEndpoints=hosts)["parameters"] == "error"
+    assert levels(JobMetrics="a" * 480)["parameters"] == "ok"
 
 
 def test_parameters_are_held_to_the_template():

@@ -33,7 +33,10 @@ class Account:
     """What the account answers to the operations that moto does not have; an error by its code."""
 
     def __init__(self) -> None:
+        place = {"account": ACCOUNT, "region": REGION, "stack": "s"}
+        self.variables = template.environment(template.parameters({}), **place)
         function = {"State": "Active", "LastUpdateStatus": "Successful", "Role": ROLE}
+        function["Environment"] = {"Variables": self.variables}
         self.job = {**function, "FunctionName": "s-SageMaker-job"}
         self.worker = {**function, "DurableConfig": {"ExecutionTimeout": 14_400}}
         self.free = 1_000
@@ -48,7 +51,7 @@ class Account:
         del context
         answer = self.answers.get(model.name)
         if model.name == "GetFunctionConfiguration":
-            answer = self.worker if "Qualifier=live" in params["url"] else self.job
+            answer = self.worker if "s-worker" in params["url"] else self.job
         if model.name == "GetAccountSettings":
             limits = {"ConcurrentExecutions": 1_000, "UnreservedConcurrentExecutions": self.free}
             answer = {"AccountLimit": limits}
@@ -106,6 +109,7 @@ def _stack():
     outputs = {
         "JobLambdaArn": {"Value": JOB_LAMBDA},
         "Table": {"Value": ENVIRON["ROLLOUT_TABLE"]},
+        "WorkerName": {"Value": "s-worker"},
     }
     topic = {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "t"}}
     return {"Parameters": parameters, "Resources": {"T": topic}, "Outputs": outputs}
@@ -166,6 +170,8 @@ def test_without_credentials_the_rest_is_checked(told, monkeypatch):
     [
         ("worker", "error", lambda a: a.worker.pop("DurableConfig")),
         ("worker", "error", lambda a: a.worker.update(DurableConfig={"ExecutionTimeout": 60})),
+        ("published", "error", lambda a: a.variables.update(ROLLOUT_AGENT="environments.old:old")),
+        ("published", "error", lambda a: a.variables.pop("ROLLOUT_MAX_TURNS")),
         ("job-function", "error", lambda a: a.job.update(State="Pending")),
         ("job-function", "warning", lambda a: a.job.update(FunctionName="s-job")),
         ("concurrency", "error", lambda a: setattr(a, "free", 115)),
@@ -199,6 +205,23 @@ def test_the_deployed_parameters_are_checked_not_the_profiles(account, told):
     changed = [{"ParameterKey": "MaxRunning", "ParameterValue": "10"}]
     client.update_stack(StackName="s", TemplateBody=json.dumps(_stack()), Parameters=changed)
     assert told("--stack", "s")[0] == 1
+
+
+@pytest.mark.parametrize(("role", "level"), [("arn:aws:iam::1:role/logs", "ok"), ("", "error")])
+def test_access_logs_need_a_role_that_the_account_has(account, told, role, level):
+    account.answers["GetAccount"] = {"cloudwatchRoleArn": role}
+    assert "access-logs" not in told("--stack", "s")[1]
+    client = boto3.client("cloudformation", REGION)
+    changed = [{"ParameterKey": "ApiAccessLogs", "ParameterValue": "true"}]
+    client.update_stack(StackName="s", TemplateBody=json.dumps(_stack()), Parameters=changed)
+    assert told("--stack", "s")[1]["access-logs"]["level"] == level
+
+
+def test_access_logs_are_asked_about_before_the_first_deployment(account, told, monkeypatch):
+    account.answers["GetAccount"] = {}
+    asked = template.parameters({"ApiAccessLogs": "true"})
+    monkeypatch.setattr("devkit.commands.check.from_samconfig", lambda *_: ("s", asked, ""))
+    assert told("--stack", "not-yet")[1]["access-logs"]["level"] == "error"
 
 
 def test_a_stack_that_is_being_drained_is_named(account, told):

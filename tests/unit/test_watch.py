@@ -13,7 +13,9 @@ from tests.building import ROOT
 
 TEMPLATE = load_template()
 RESOURCES = TEMPLATE["Resources"]
-ALARMS = {n: r["Properties"] for n, r in RESOURCES.items() if r["Type"] == "AWS::CloudWatch::Alarm"}
+EVERY = {n: r["Properties"] for n, r in RESOURCES.items() if r["Type"] == "AWS::CloudWatch::Alarm"}
+# One is for CodeDeploy alone, and there only while deployments are gradual.
+ALARMS = {name: alarm for name, alarm in EVERY.items() if name != "DeploymentAlarm"}
 PAGE = (ROOT / "docs/operations.md").read_text()
 # Lambda developer guide, "Types of metrics" and "Monitoring durable functions"; API Gateway developer
 # guide, "Amazon API Gateway dimensions and metrics".
@@ -52,9 +54,9 @@ def exists(namespace, name):
     return name in METRICS if namespace == "Rollout" else name in AWS_METRICS[namespace]
 
 
-@pytest.mark.parametrize("name", ALARMS)
+@pytest.mark.parametrize("name", EVERY)
 def test_an_alarm_watches_a_metric_that_is_sent(name):
-    metrics = list(watched(ALARMS[name]))
+    metrics = list(watched(EVERY[name]))
     assert metrics
     for namespace, metric, dimensions, statistic in metrics:
         assert exists(namespace, metric), metric
@@ -67,17 +69,17 @@ def test_an_alarm_watches_a_metric_that_is_sent(name):
             assert RESOURCES[dimensions["FunctionName"]["Ref"]]["Type"].endswith("Function")
 
 
-@pytest.mark.parametrize("name", ALARMS)
+@pytest.mark.parametrize("name", EVERY)
 def test_an_alarm_says_what_to_do_and_where_to_read_on(name):
-    sentence, _, anchor = ALARMS[name]["AlarmDescription"].rpartition(" docs/operations.md#")
+    sentence, _, anchor = EVERY[name]["AlarmDescription"].rpartition(" docs/operations.md#")
     assert re.fullmatch(r"[A-Z].{40,}\.", sentence)
     headings = re.findall(r"^#+ (.*)$", PAGE, re.MULTILINE)
     assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("name", ALARMS)
+@pytest.mark.parametrize("name", EVERY)
 def test_an_alarms_expressions_use_its_own_metrics(name):
-    alarm = ALARMS[name]
+    alarm = EVERY[name]
     if "Metrics" not in alarm:
         return
     ids = {item["Id"] for item in alarm["Metrics"] if "MetricStat" in item}
@@ -90,6 +92,14 @@ def test_an_alarms_expressions_use_its_own_metrics(name):
     words = set(re.findall(r"\b[a-z]\w*", re.sub(r"\$\{\w+\}", "1", expression)))
     assert words <= ids
     assert words == ids or "METRICS()" in expression
+
+
+def test_a_bad_deployment_is_seen_while_a_tenth_of_the_callers_have_it():
+    alarm = EVERY["DeploymentAlarm"]
+    periods = {m["MetricStat"]["Period"] for m in alarm["Metrics"] if "MetricStat" in m}
+    assert (periods, alarm["EvaluationPeriods"], alarm["Threshold"]) == ({60}, 1, 0)
+    first = TEMPLATE["Parameters"]["DeploymentType"]["Default"]
+    assert re.fullmatch(r"Canary10Percent(5|10)Minutes", first)
 
 
 def test_missing_data_is_a_fault_only_where_data_always_comes():

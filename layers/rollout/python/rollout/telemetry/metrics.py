@@ -46,8 +46,8 @@ METRICS = {
     "TextToolCalls": "Count",
     "Healthy": "Count",
 }
-# Those that are told by the boundary at fault as well, and the boundaries a rollout can fail at.
-BY_BOUNDARY = ("RolloutsFailed", "RolloutsFloored")
+# What is counted by the boundary at fault as well, and the boundaries a rollout can fail at.
+BY_BOUNDARY = ("RolloutsFailed",)
 BOUNDARIES = ("agent", "policy", "tool", "deadline", "trainer", "platform")
 OTHER_JOBS = "other"
 
@@ -102,8 +102,9 @@ def _document(
         provider.add_dimensions(**always, job=job_dimension(job_arn, settings.job_metrics))
     document: dict[str, Any] = {**provider.serialize_metric_set(), **ids}
     told = [name for name in BY_BOUNDARY if boundary and any(values.get(name, ()))]
-    if told:
+    if boundary:
         document["boundary"] = boundary
+    if told:
         document["_aws"]["CloudWatchMetrics"].append(
             {
                 "Namespace": NAMESPACE,

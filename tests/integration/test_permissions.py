@@ -1,0 +1,256 @@
+"""What each function may do, as deployed: every call the code makes, and nothing that it does not make."""
+
+from __future__ import annotations
+
+import ast
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import aws_durable_execution_sdk_python
+import botocore.session
+import pytest
+from botocore import xform_name
+from moto.iam.access_control import IAMPolicyStatement, PermissionResult
+
+from tests.building import ROOT
+from tests.expansion import ACCOUNT, Deployed
+
+OURS = (ROOT / "layers/rollout/python/rollout", ROOT / "functions")
+SDK = Path(aws_durable_execution_sdk_python.__file__).parent
+REGION = "us-west-2"
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd"
+PLAYERS = {"ApiFunction", "WorkerFunction"}
+REPORTERS = {*PLAYERS, "CloserFunction", "SweepFunction"}
+ACCEPTORS = {*REPORTERS, "JobFunction"}
+ALL = {*ACCEPTORS, "ConsoleFunction"}
+STARTERS = {"ApiFunction", "JobFunction", "SweepFunction"}
+SERVICES = {"dynamodb", "lambda", "s3", "sagemaker-runtime", "sagemakerjobruntime"}
+
+TABLE = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/RolloutTable"
+BUCKET = "arn:aws:s3:::trajectorybucket"
+JOB = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:job/AgentRFT/nightly"
+EVALUATION = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:job/AgentRFTEvaluation/nightly"
+ENDPOINT = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/base"
+WORKER = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:rollout-worker-1234567db123"
+EXECUTION = f"{WORKER}:7/durable-execution/name/id"
+# Operation of boto3, its IAM action, what it is called on, and by which functions.
+CALLS = [
+    ("get_item", "dynamodb:GetItem", TABLE, ALL),
+    ("put_item", "dynamodb:PutItem", TABLE, ACCEPTORS),
+    ("update_item", "dynamodb:UpdateItem", TABLE, ACCEPTORS),
+    ("delete_item", "dynamodb:DeleteItem", TABLE, ACCEPTORS),
+    ("query", "dynamodb:Query", f"{TABLE}/index/open", ACCEPTORS),
+    ("query", "dynamodb:Query", TABLE, {"ConsoleFunction"}),
+    ("query", "dynamodb:Query", f"{TABLE}/index/by_job", {"ConsoleFunction"}),
+    ("query", "dynamodb:Query", f"{TABLE}/index/by_group", {"ConsoleFunction"}),
+    ("put_object", "s3:PutObject", f"{BUCKET}/trajectories/a", ACCEPTORS),
+    ("put_object", "s3:PutObject", f"{BUCKET}/requests/a", ACCEPTORS),
+    ("put_object", "s3:PutObject", f"{BUCKET}/checkpoints/a", ACCEPTORS),
+    ("get_object", "s3:GetObject", f"{BUCKET}/trajectories/a", {"ConsoleFunction"}),
+    ("get_object", "s3:GetObject", f"{BUCKET}/requests/a", ACCEPTORS),
+    ("get_object", "s3:GetObject", f"{BUCKET}/checkpoints/a", ACCEPTORS),
+    ("invoke", "lambda:InvokeFunction", f"{WORKER}:live", STARTERS),
+    ("get_durable_execution", "lambda:GetDurableExecution", EXECUTION, {"CloserFunction"}),
+    (
+        "checkpoint_durable_execution",
+        "lambda:CheckpointDurableExecution",
+        EXECUTION,
+        {"WorkerFunction"},
+    ),
+    (
+        "get_durable_execution_state",
+        "lambda:GetDurableExecutionState",
+        EXECUTION,
+        {"WorkerFunction"},
+    ),
+    ("sample", "sagemaker:Sample", JOB, PLAYERS),
+    ("sample", "sagemaker:Sample", EVALUATION, PLAYERS),
+    ("complete_rollout", "sagemaker:CompleteRollout", JOB, REPORTERS),
+    ("update_reward", "sagemaker:UpdateReward", JOB, REPORTERS),
+    ("invoke_endpoint", "sagemaker:InvokeEndpoint", ENDPOINT, PLAYERS),
+]
+# What no call of boto3's asks for: the services themselves act in the functions' names.
+IMPLIED = [
+    ("kms:Decrypt", KEY, "sagemaker.us-west-2.amazonaws.com", REPORTERS),
+    ("kms:GenerateDataKey", KEY, "sagemaker.us-west-2.amazonaws.com", REPORTERS),
+    ("kms:Decrypt", f"{KEY}-2", "lambda.us-west-2.amazonaws.com", ACCEPTORS),
+    ("kms:GenerateDataKey", f"{KEY}-2", "lambda.us-west-2.amazonaws.com", ACCEPTORS),
+]
+OF_LAMBDA = {
+    "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes",
+    "logs:CreateLogStream", "logs:PutLogEvents",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def deployed():
+    """With every parameter that brings a permission."""
+    return Deployed(
+        AllowedModelEndpoints="base,trained",
+        JobKmsKeyArn=KEY,
+        CheckpointKmsKeyArn=f"{KEY}-2",
+        Tracing="Active",
+    )
+
+
+def actions(statement):
+    named = statement["Action"]
+    return [named] if isinstance(named, str) else named
+
+
+def decision(statements, action, resource, **context):
+    """Whether a role may: a Deny wins, and a statement whose condition does not hold says nothing."""
+    values = {
+        "aws:ResourceAccount": ACCOUNT,
+        "aws:RequestedRegion": REGION,
+        "kms:ViaService": context.get("via", ""),
+    }
+    found = set()
+    for statement in statements:
+        if not conditions_hold(statement.get("Condition", {}), values):
+            continue
+        plain = {name: part for name, part in statement.items() if name != "Condition"}
+        judged = IAMPolicyStatement(plain).is_action_permitted(action, resource)
+        found.add((statement["Effect"], judged))
+    if ("Deny", PermissionResult.DENIED) in found:
+        return False
+    return ("Allow", PermissionResult.PERMITTED) in found
+
+
+def conditions_hold(conditions, values):
+    for operator, wanted in conditions.items():
+        assert operator in ("StringEquals", "StringLike"), operator
+        for key, pattern in wanted.items():
+            same = fnmatchcase if operator == "StringLike" else str.__eq__
+            if not same(values[key], pattern):
+                return False
+    return True
+
+
+def called(folder, operations):
+    """The operations of boto3 that a folder's code calls, by the name of the method."""
+    return {
+        node.func.attr
+        for path in folder.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in operations
+    }
+
+
+def operations_of(service):
+    model = botocore.session.get_session().get_service_model(service)
+    return {xform_name(name) for name in model.operation_names}
+
+
+def test_every_call_in_the_code_is_in_the_table_above():
+    services = {
+        node.args[0].value
+        for folder in OURS
+        for path in folder.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and ast.unparse(node.func) == "clients.client"
+        and isinstance(node.args[0], ast.Constant)
+    }
+    assert services == SERVICES, "a client of another service: which function needs what of it?"
+    operations = set().union(*map(operations_of, SERVICES))
+    ours = set().union(*(called(folder, operations) for folder in OURS))
+    durable = called(SDK, {name for name in operations_of("lambda") if "durable" in name})
+    # The SDK itself invokes functions and sends callbacks by other methods, which we do not use.
+    assert ours | durable == {operation for operation, *_ in CALLS}
+
+
+@pytest.mark.parametrize(("operation", "action", "resource", "functions"), CALLS)
+def test_a_call_is_allowed_to_those_who_make_it_and_to_nobody_else(
+    deployed, operation, action, resource, functions
+):
+    allowed = {
+        name for name in ALL if decision(deployed.role_of(name)["statements"], action, resource)
+    }
+    assert allowed == functions, operation
+
+
+@pytest.mark.parametrize(("action", "resource", "via", "functions"), IMPLIED)
+def test_a_key_is_used_through_its_service_alone(deployed, action, resource, via, functions):
+    def may(through):
+        return {
+            name
+            for name in ALL
+            if decision(deployed.role_of(name)["statements"], action, resource, via=through)
+        }
+
+    assert may(via) == functions
+    assert may("") == may("s3.us-west-2.amazonaws.com") == set()
+
+
+def test_no_action_is_allowed_that_no_call_needs(deployed):
+    needed = {action for _, action, *_ in CALLS} | {action for action, *_ in IMPLIED} | OF_LAMBDA
+    for name in ALL:
+        allowed = {
+            a
+            for s in deployed.role_of(name)["statements"]
+            if s["Effect"] == "Allow"
+            for a in actions(s)
+        }
+        assert allowed <= needed, name
+
+
+def test_nothing_is_allowed_on_everything_after_what_sam_adds(deployed):
+    for name in ALL:
+        role = deployed.role_of(name)
+        for statement in role["statements"]:
+            resources = statement["Resource"]
+            for resource in [resources] if isinstance(resources, str) else resources:
+                assert resource != "*" or statement["Effect"] == "Deny"
+            assert "*" not in "".join(actions(statement))
+        policies = {arn.rsplit("/", 1)[-1] for arn in role["managed"]}
+        # AWS's own: writing logs, and traces where they are asked for.
+        assert policies <= {
+            "AWSLambdaBasicExecutionRole",
+            "AWSXrayWriteOnlyAccess",
+            "AWSXRayDaemonWriteAccess",
+        }
+    untraced = Deployed()
+    for name in ALL:
+        policies = {arn.rsplit("/", 1)[-1] for arn in untraced.role_of(name)["managed"]}
+        own = name in ("WorkerFunction", "CloserFunction")
+        assert policies == (set() if own else {"AWSLambdaBasicExecutionRole"})
+
+
+def test_bearer_tokens_are_denied_to_all_who_talk_to_the_job_runtime(deployed):
+    for name in REPORTERS:
+        (denied,) = [s for s in deployed.role_of(name)["statements"] if s["Effect"] == "Deny"]
+        assert (denied["Action"], denied["Resource"]) == ("sagemaker:CallWithBearerToken", "*")
+
+
+def test_a_job_of_another_account_is_nobodys(deployed):
+    other = JOB.replace(ACCOUNT, "999999999999")
+    for name in ALL:
+        assert not decision(deployed.role_of(name)["statements"], "sagemaker:Sample", other)
+
+
+def test_the_queue_is_written_by_its_rule_alone(deployed):
+    (policy,) = deployed.of_type("AWS::SQS::QueuePolicy").values()
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+    assert statement["Condition"]["ArnEquals"] == {"aws:SourceArn": deployed.arn("EndedRule")}
+
+
+def test_every_bad_end_of_our_executions_comes_to_the_closer(deployed):
+    rule = deployed.resources["EndedRule"]["Properties"]
+    pattern = rule["EventPattern"]
+    assert pattern["detail-type"] == ["Durable Execution Status Change"]
+    assert pattern["detail"]["status"] == ["FAILED", "TIMED_OUT", "STOPPED"]
+    # Not those of a function whose name begins as the worker's does.
+    assert pattern["detail"]["functionArn"] == [{"prefix": f"{WORKER}:"}]
+    (target,) = rule["Targets"]
+    (mapping,) = deployed.of_type("AWS::Lambda::EventSourceMapping").values()
+    assert target["Arn"] == mapping["EventSourceArn"] == deployed.arn("EndedQueue")
+    assert (mapping["FunctionName"], mapping["BatchSize"]) == ("CloserFunction", 1)
+    queue = deployed.resources["EndedQueue"]["Properties"]
+    closer = deployed.resources["CloserFunction"]["Properties"]
+    assert queue["VisibilityTimeout"] >= 6 * closer["Timeout"]
+    assert queue["MessageRetentionPeriod"] == 14 * 86_400
