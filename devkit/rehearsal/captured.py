@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from devkit.emulator.job_runtime import CapturedTurn, Trajectory
 from devkit.rehearsal.run_files import TurnRecord
-
-Message = dict[str, Any]
+from rollout.conversation import Message, shared
 
 
 def turns_of(trajectory: Trajectory) -> list[TurnRecord]:
@@ -17,7 +15,7 @@ def turns_of(trajectory: Trajectory) -> list[TurnRecord]:
     before: list[Message] = []
     for captured in trajectory.turns:
         messages = captured.request.get("messages", [])
-        known = _shared(before, messages)
+        known = shared(before, messages)
         turns.append(_turn(captured, messages[known:], known))
         before = messages
     return turns
@@ -75,13 +73,3 @@ def _answer(completion: dict[str, Any]) -> dict[str, Any]:
         "finish_reason": str(choice.get("finish_reason") or ""),
         "usage": {k: v for k, v in usage.items() if type(v) is int and v >= 0},
     }
-
-
-def _shared(before: Sequence[Message], now: Sequence[Message]) -> int:
-    """How many messages two conversations begin with in common."""
-    known = 0
-    for old, new in zip(before, now, strict=False):
-        if old != new:
-            break
-        known += 1
-    return known

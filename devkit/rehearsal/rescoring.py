@@ -26,6 +26,7 @@ from devkit.rehearsal.run_files import (
 from devkit.rehearsal.score_changes import Divergence, ScoreChanges
 from rollout.agent import Agent
 from rollout.contract import InferenceParams, RolloutMetadata, RolloutRequest
+from rollout.conversation import continued
 from rollout.errors import SampleFailed
 from rollout.results import Result, Rollout
 from rollout.run import play
@@ -87,7 +88,7 @@ class RecordedPolicy:
         if self._next == len(self._turns):
             return Divergence(number, f"the agent asked for turn {number}, which was not recorded")
         turn = self._turns[self._next]
-        self._asked = [*self._asked[: turn.known], *turn.messages]
+        self._asked = continued(self._asked, turn.known, turn.messages)
         messages = request.pop("messages")
         if messages != self._asked:
             place = next(

@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rollout.conversation import continued
+
 SCHEMA = 2
 MANIFEST, ROLLOUTS = "run.json", "rollouts.jsonl"
 
@@ -98,7 +100,7 @@ class RolloutRecord(_Strict):
         """The conversation as its last turn left it, the last reply included."""
         conversation: list[dict[str, Any]] = []
         for turn in self.turns:
-            conversation = [*conversation[: turn.known], *turn.messages]
+            conversation = continued(conversation, turn.known, turn.messages)
         return [*conversation, *(turn.message for turn in self.turns[-1:])]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from devkit.rehearsal.counts import Group, count_rollouts
 from devkit.rehearsal.run_files import RolloutRecord, read_manifest, read_rollouts
+from rollout.conversation import continued
 from rollout.reply import arguments_of, normal, sendable
 
 
@@ -101,7 +102,7 @@ def _pairs(
 ) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any], int, list[dict[str, Any]]]]:
     asked: list[dict[str, Any]] = []
     for before, turn in zip(record.turns, record.turns[1:], strict=False):
-        asked = [*asked[: before.known], *before.messages]
+        asked = continued(asked, before.known, before.messages)
         yield asked, before.message, turn.known, turn.messages
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 
 from rollout.awaiting import awaited, awaiting
 from rollout.contract import InferenceParams
+from rollout.conversation import shared
 from rollout.errors import (
     AgentError,
     BadReply,
@@ -357,11 +358,10 @@ class Episode:
     ) -> None:
         """Keep the turn as what it added, so that memory grows with the turns, not their square."""
         with self._lock:
-            known = 0
-            for old, new in zip(self._transcript.written, written, strict=False):
-                if old.text != new.text:
-                    break
-                known += 1
+            known = shared(
+                [message.text for message in self._transcript.written],
+                [message.text for message in written],
+            )
             added = [json.loads(message.text) for message in written[known:]]
             self._transcript.written = written
             for kind in self._transcript.usage:
