@@ -31,7 +31,7 @@ from rollout.storage.records import Records
 from tests.chaos.killer import CALLS, plan_of
 
 ROW = {"question": "What is 2 + 3?", "answer": "<<2+3=5>>\n#### 5"}
-_PATIENCE = 120.0
+_END_SECONDS = 120.0
 
 
 @dataclass
@@ -119,7 +119,7 @@ def campaign(
 def _play(stack: EmulatedStack, http: httpx.Client, name: str) -> None:
     body = stack.request(name, ROW)
     headers = {"Prefer": "respond-async"}
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + _END_SECONDS
     answer = http.post(f"{stack.url}/rollout", json=body, headers=headers)
     if answer.status_code != 202:
         raise RuntimeError(f"{name} was not accepted: {answer.status_code} {answer.text}")

@@ -12,7 +12,7 @@ def undelivered(retry_after=0):
     return ReportUndelivered("500", retry_after=retry_after)
 
 
-def reported(clock, answers, *, patience):
+def reported(clock, answers, *, retry_seconds):
     """Report to a trainer that answers in order; the times at which it heard of it."""
     heard = []
 
@@ -22,7 +22,7 @@ def reported(clock, answers, *, patience):
         if answer is not None:
             raise answer
 
-    steps = InlineSteps(lambda: None, 1_000.0 + patience)
+    steps = InlineSteps(lambda: None, 1_000.0 + retry_seconds)
     try:
         steps.report("complete", send)
     except ReportUndelivered:
@@ -68,26 +68,26 @@ def test_inline_nothing_is_ever_replayed_and_every_effect_is_made_at_once():
 
 
 def test_a_report_that_gets_through_is_sent_once(clock):
-    assert reported(clock, [None], patience=0) == [0]
+    assert reported(clock, [None], retry_seconds=0) == [0]
     assert clock.slept == []
 
 
 def test_a_report_is_repeated_at_growing_distances_up_to_two_seconds(clock):
-    heard = reported(clock, [undelivered() for _ in range(6)] + [None], patience=60)
+    heard = reported(clock, [undelivered() for _ in range(6)] + [None], retry_seconds=60)
     assert heard == [0, 0.2, 0.6, 1.4, 3.0, 5.0, 7.0]
     assert clock.shortest == 0
 
 
 def test_the_trainers_retry_after_is_kept_where_it_is_longer(clock):
-    assert reported(clock, [undelivered(3), undelivered(1), None], patience=60) == [0, 3, 4]
+    assert reported(clock, [undelivered(3), undelivered(1), None], retry_seconds=60) == [0, 3, 4]
     clock.now = 1_000.0
-    assert reported(clock, [undelivered(None), None], patience=60) == [0, 0.2]
+    assert reported(clock, [undelivered(None), None], retry_seconds=60) == [0, 0.2]
 
 
 def test_a_repeat_that_would_come_too_late_is_not_waited_for(clock):
-    assert reported(clock, [undelivered(3)], patience=3) == [0, "gave up"]
+    assert reported(clock, [undelivered(3)], retry_seconds=3) == [0, "gave up"]
     assert clock.slept == []
-    assert reported(clock, [undelivered(3), None], patience=3.001) == [0, 3]
+    assert reported(clock, [undelivered(3), None], retry_seconds=3.001) == [0, 3]
 
 
 def test_a_final_no_is_not_repeated(clock):
