@@ -60,7 +60,7 @@ def played(
         steps=InlineSteps(lambda: None, time.time() + retry_seconds),
         feedback=trainer,
         ledger=Ledger(trainer.heard),
-        settings=settings,
+        limits=settings.limits,
         deadline=time.time() + seconds,
     )
     return result, report, trainer

@@ -86,7 +86,7 @@ def play(metadata: dict[str, Any], turns_: int, grow: Any = None) -> Result:
         steps=InlineSteps(lambda: None, report_deadline=end),
         feedback=feedback_for(checked.destination),
         ledger=Kept(),
-        settings=settings(),
+        limits=settings().limits,
         deadline=end,
     )
     if result.status != "ready":

@@ -233,7 +233,9 @@ def quotas(live: DeployedStack) -> Iterator[CheckResult]:
 def endpoint(live: DeployedStack) -> Iterator[CheckResult]:
     """The Job Runtime answers a TLS handshake; nothing is sent."""
     settings = live.plan.settings()
-    url = settings.job_endpoint or job_runtime_endpoint(live.plan.region, stage=settings.stage)
+    url = settings.trust.job_endpoint or job_runtime_endpoint(
+        live.plan.region, stage=settings.trust.stage
+    )
     host = urlsplit(url).hostname or ""
     yield reachable(host, urlsplit(url).port or 443)
 

@@ -184,8 +184,8 @@ def places(plan: StackPlan) -> Iterator[CheckResult]:
         settings = plan.settings()
     except ConfigurationError:
         return  # said above
-    regions = sorted(settings.allowed_regions)
-    if plan.region not in settings.allowed_regions:
+    regions = sorted(settings.trust.allowed_regions)
+    if plan.region not in settings.trust.allowed_regions:
         yield warning(
             "regions",
             f"Jobs of the stack's own region {plan.region} are refused.",
@@ -193,8 +193,10 @@ def places(plan: StackPlan) -> Iterator[CheckResult]:
             ", ".join(regions),
         )
         return
-    account = plan.account if plan.account != NO_ACCOUNT else settings.account_id
-    endpoint = settings.job_endpoint or job_runtime_endpoint(plan.region, stage=settings.stage)
+    account = plan.account if plan.account != NO_ACCOUNT else settings.trust.account_id
+    endpoint = settings.trust.job_endpoint or job_runtime_endpoint(
+        plan.region, stage=settings.trust.stage
+    )
     job_arn = f"arn:aws:sagemaker:{plan.region}:{account}:job/AgentRFT/check"
     metadata = RolloutMetadata(
         job_arn=job_arn, trajectory_id="check", endpoint=endpoint, region=plan.region

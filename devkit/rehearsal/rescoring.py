@@ -30,14 +30,13 @@ from rollout.conversation import continued
 from rollout.errors import SampleFailed
 from rollout.results import Result, Rollout
 from rollout.run import play
-from rollout.settings import Settings, read_settings
+from rollout.settings import Limits, read_limits
 from rollout.steps import InlineSteps
 from rollout.trust import Destination
 
 DIVERGED = "urn:rollout:problem:diverged"
 # Failures at these boundaries say nothing of the reward; scoring again cannot undo them.
 _KEPT = frozenset({"policy", "deadline", "tool", "platform", "trainer", "caller"})
-_DUMMIES = {"ROLLOUT_TABLE": "-", "ROLLOUT_BUCKET": "-", "ROLLOUT_ACCOUNT_ID": "-"}
 _SECONDS = 600.0
 
 
@@ -124,9 +123,9 @@ def rescore(run: Path, agent: Agent, out: Path, changes: ScoreChanges) -> Iterat
     write_manifest(
         out, manifest.model_copy(update={"agent": agent.name, "rescored_from": str(run)})
     )
-    settings = read_settings({**os.environ, **_DUMMIES})
+    limits = read_limits(os.environ)
     for record in read_rollouts(run):
-        new, found = _score_again(record, agent, manifest, settings)
+        new, found = _score_again(record, agent, manifest, limits)
         changes.kept += new is record
         changes.add(record, new, found)
         append_rollout(out, new)
@@ -143,13 +142,13 @@ def _make_room(out: Path, run: Path) -> None:
 
 
 def _score_again(
-    record: RolloutRecord, agent: Agent, manifest: Manifest, settings: Settings
+    record: RolloutRecord, agent: Agent, manifest: Manifest, limits: Limits
 ) -> tuple[RolloutRecord, Divergence | None]:
     """One rollout scored again; the same record where its failure was not the agent's."""
     if record.error and record.error.get("boundary") in _KEPT:
         return record, None
     policy = RecordedPolicy(record)
-    result = _play_recorded(record, policy, agent, manifest, settings)
+    result = _play_recorded(record, policy, agent, manifest, limits)
     failure = result.failure.document() if result.failure else None
     found = policy.divergence(failure)
     if found is not None:
@@ -186,7 +185,7 @@ def _play_recorded(
     policy: RecordedPolicy,
     agent: Agent,
     manifest: Manifest,
-    settings: Settings,
+    limits: Limits,
 ) -> Result:
     request = RolloutRequest(
         instance=record.instance,
@@ -204,6 +203,6 @@ def _play_recorded(
         agent=agent,
         policy=policy,
         steps=InlineSteps(lambda: None, deadline),
-        settings=settings,
+        limits=limits,
         deadline=deadline,
     )

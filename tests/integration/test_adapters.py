@@ -196,7 +196,7 @@ def test_a_failed_sample_is_not_repeated_and_keeps_its_boundary(function):
         steps=InlineSteps(lambda: None, time.time() + 60),
         feedback=None,
         ledger=Ledger(),
-        settings=settings,
+        limits=settings.limits,
         deadline=time.time() + 60,
     )
     assert len(policy.requests) == 2

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from devkit.emulator.template import load_template
+from rollout.settings import described
 from tests.building import ROOT
 from tests.processes import SAM
 
@@ -28,11 +29,16 @@ def test_sam_validate_lint():
 
 
 def test_every_setting_reaches_the_function():
-    variables = load_template()["Globals"]["Function"]["Environment"]["Variables"]
-    source = (ROOT / "layers/rollout/python/rollout/settings.py").read_text()
-    for name in variables:
-        if name.startswith("ROLLOUT_"):
-            assert f'"{name}"' in source, f"{name} is set but never read"
+    template = load_template()
+    variables = template["Globals"]["Function"]["Environment"]["Variables"]
+    known = {name: default for name, default, _ in described()}
+    assert {name for name in variables if name.startswith("ROLLOUT_")} <= set(known)
+    for name, value in variables.items():
+        parameter = template["Parameters"].get(
+            value.get("Ref") if isinstance(value, dict) else None
+        )
+        if parameter and name in known:
+            assert str(parameter["Default"]) == known[name], name
 
 
 @pytest.mark.parametrize(

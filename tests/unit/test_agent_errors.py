@@ -21,7 +21,7 @@ def played(function, *lines):
             agent=Agent("environments.mine:run", function),
             policy=ScriptedPolicy(*lines),
             steps=InlineSteps(lambda: None, 0.0),
-            settings=settings,
+            limits=settings.limits,
             deadline=4e9,
         )
     return result, errors

@@ -99,7 +99,7 @@ def played(function, *lines, steps=None, told=None, rollout=None, deadline=None,
         steps=steps or InlineSteps(lambda: None, 0.0),
         feedback=told,
         ledger=told,
-        settings=settings,
+        limits=settings.limits,
         deadline=time.time() + 5 if deadline is None else deadline,
     )
     return result, report, told.said
@@ -180,7 +180,7 @@ def test_an_agent_sees_the_problem_and_the_policy_the_model():
         steps=InlineSteps(lambda: None, 0.0),
         feedback=None,
         ledger=told,
-        settings=settings,
+        limits=settings.limits,
         deadline=time.time() + 5,
     )
     assert seen == [{"question": "1+1?"}]

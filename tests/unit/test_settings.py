@@ -3,15 +3,16 @@ from __future__ import annotations
 import pytest
 
 from rollout.errors import ConfigurationError
-from rollout.settings import parse_failure_policy, read_settings
+from rollout.settings import Limits, described, parse_failure_policy, read_limits, read_settings
+from scripts.settings_table import README, with_table
 from tests.building import ENVIRON, make_settings
 
 
 def test_defaults():
     settings = make_settings()
-    assert settings.inline_budget == 25
-    assert settings.allowed_regions == {"us-west-2"}
-    assert settings.failure_policy.floor("agent") is None
+    assert settings.times.inline_budget == 25
+    assert settings.trust.allowed_regions == {"us-west-2"}
+    assert settings.limits.failure_policy.floor("agent") is None
 
 
 @pytest.mark.parametrize("name", ["ROLLOUT_TABLE", "ROLLOUT_BUCKET", "ROLLOUT_ACCOUNT_ID"])
@@ -46,3 +47,26 @@ def test_failure_policy_by_boundary():
     assert policy.floor("tool") is None
     assert policy.floor("deadline") == -0.5
     assert policy.floor("caller") is None
+
+
+def test_the_readme_has_every_setting_with_its_default_and_its_text():
+    text = README.read_text()
+    assert with_table(text) == text, "run python -m scripts.settings_table"
+    assert len(list(described())) > 25
+    assert all(meaning for _, _, meaning in described())
+
+
+def test_limits_are_read_without_a_stack():
+    assert read_limits({}) == Limits()
+    assert read_limits({"ROLLOUT_MAX_TURNS": "3"}).max_turns == 3
+
+
+def test_a_value_is_named_with_what_is_wrong_with_it():
+    with pytest.raises(ConfigurationError, match=r"ROLLOUT_MAX_TURNS.*1000.*'1001'"):
+        make_settings(max_turns="1001")
+
+
+def test_settings_do_not_change_once_they_are_read():
+    settings = make_settings()
+    with pytest.raises(ValueError):
+        settings.limits.max_turns = 7

@@ -72,7 +72,7 @@ class Views:
             "kept": kept,
             "cursor": cursor,
             "states": STATES,
-            "passing": self._settings().pass_reward,
+            "passing": self._settings().storage.pass_reward,
             "faults": _bars(totals),
         }
 

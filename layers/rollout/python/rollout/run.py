@@ -30,7 +30,7 @@ from rollout.judgement import is_ending, of_agent
 from rollout.policy import Policy
 from rollout.results import Report, Result, Rollout, abandoned
 from rollout.rewards import shape_rewards
-from rollout.settings import Settings
+from rollout.settings import Limits
 from rollout.steps import Steps
 
 # Seconds an agent has to replay what is recorded, when its deadline has passed meanwhile.
@@ -57,12 +57,13 @@ def run(
     steps: Steps,
     feedback: Feedback | None,
     ledger: Ledger,
-    settings: Settings,
+    limits: Limits,
     deadline: float,
 ) -> tuple[Result, Report]:
     """Play a rollout and report it.
 
     Args:
+        limits: what it may use, and how it is scored.
         deadline: epoch seconds by which the agent must have answered.
 
     Returns:
@@ -79,7 +80,7 @@ def run(
             agent=agent,
             policy=policy,
             steps=steps,
-            settings=settings,
+            limits=limits,
             deadline=deadline,
         )
 
@@ -121,7 +122,7 @@ def play(
     agent: Agent,
     policy: Policy,
     steps: Steps,
-    settings: Settings,
+    limits: Limits,
     deadline: float,
 ) -> Result:
     """Run the agent on its episode until it answers, fails or runs out of time."""
@@ -133,9 +134,9 @@ def play(
         policy=policy,
         steps=steps,
         budget=Budget(
-            turns=settings.max_turns,
-            tokens=settings.max_tokens,
-            tool_calls=settings.max_tool_calls,
+            turns=limits.max_turns,
+            tokens=limits.max_tokens,
+            tool_calls=limits.max_tool_calls,
             deadline=deadline,
         ),
         params=rollout.request.inference_params,
@@ -158,7 +159,7 @@ def play(
                 "were recorded when it ran before. Between its episode's calls an agent must be "
                 "deterministic; otherwise mark it @agent(replay=False)."
             )
-        rewards = shape_rewards(outcome.reward, episode.turns, settings.reward_shape, agent.name)
+        rewards = shape_rewards(outcome.reward, episode.turns, limits.reward_shape, agent.name)
         metrics, output, error = {**measured, **outcome.metrics}, outcome.output, None
     except RolloutError as failure:
         rewards, output, error = None, None, failure
@@ -167,9 +168,9 @@ def play(
         # Whatever the agent left running must not sample a sealed trajectory.
         episode.close()
     if error is not None:
-        floor = settings.failure_policy.floor(error.boundary)
+        floor = limits.failure_policy.floor(error.boundary)
         if floor is not None and episode.turns > 0:
-            rewards = shape_rewards(floor, episode.turns, settings.reward_shape, agent.name)
+            rewards = shape_rewards(floor, episode.turns, limits.reward_shape, agent.name)
     possibly_captured = episode.possibly_captured
     if replayed and episode.turns == 0 and possibly_captured == 0:
         possibly_captured = 1  # it did not get as far as it had before

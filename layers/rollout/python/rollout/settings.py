@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, Self, cast
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from rollout.errors import ConfigurationError
-
-T = TypeVar("T")
 
 RewardShape = Literal["single", "last-turn", "every-turn"]
 RecordContent = Literal["full", "numbers"]
@@ -50,89 +57,6 @@ class FailurePolicy:
     def floor(self, boundary: str) -> float | None:
         """The reward a failure at ``boundary`` is completed with; None to report it as failed."""
         return getattr(self, boundary) if boundary in POLICY_BOUNDARIES else None
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """All settings of the stack; the README's table documents each.
-
-    Times are seconds, sizes bytes.
-    """
-
-    agent: str
-    table: str
-    bucket: str
-    account_id: str
-    allowed_regions: frozenset[str]
-    allowed_endpoints: frozenset[str]
-    allowed_model_endpoints: frozenset[str]
-    stage: str
-    region: str
-    place: Place
-    inline_budget: float
-    report_margin: float
-    sample_timeout: float
-    max_turns: int
-    max_tokens: int
-    max_tool_calls: int
-    max_body_bytes: int
-    failure_policy: FailurePolicy
-    reward_shape: RewardShape
-    record_content: RecordContent
-    retention_days: int
-    pass_reward: float
-    time_limit: float
-    job_timeout: float
-    job_margin: float
-    execution_timeout: float
-    worker: str
-    job_endpoint: str
-    max_running: int
-    job_metrics: tuple[str, ...]
-    otel: bool
-
-    @property
-    def durable_budget(self) -> float:
-        """Seconds from acceptance until a durable rollout's agent must have answered.
-
-        The smaller of our own limit and the job's ``rollout_timeout`` with a margin for grading and
-        the report.
-        """
-        return min(self.time_limit, self.job_timeout - self.job_margin)
-
-
-class _Reader:
-    """Reads typed variables and names the one at fault."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-
-    def text(self, name: str, default: str | None = None) -> str:
-        value = self._environ.get(name, "").strip() or default
-        if value is None:
-            raise ConfigurationError(f"The environment variable {name} is not set.")
-        return value
-
-    def words(self, name: str, default: str = "") -> frozenset[str]:
-        return frozenset(w.strip() for w in self.text(name, default).split(",") if w.strip())
-
-    def number(
-        self, name: str, default: T, convert: Callable[[str], T], low: float, high: float
-    ) -> T:
-        raw = self.text(name, str(default))
-        try:
-            value = convert(raw)
-        except ValueError:
-            raise ConfigurationError(f"{name} must be a number, not {raw!r}.") from None
-        if not low <= cast("float", value) <= high:
-            raise ConfigurationError(f"{name} must be between {low:g} and {high:g}, not {raw}.")
-        return value
-
-    def choice(self, name: str, choices: tuple[str, ...]) -> str:
-        value = self.text(name, choices[0])
-        if value not in choices:
-            raise ConfigurationError(f"{name} must be one of {', '.join(choices)}, not {value!r}.")
-        return value
 
 
 def parse_failure_policy(text: str, name: str = "ROLLOUT_FAILURE_POLICY") -> FailurePolicy:
@@ -171,66 +95,252 @@ def _parse_action(action: str, name: str) -> float | None:
     return value
 
 
+def _words(value: Any) -> Any:
+    """Words between commas, sorted; what is not text as it is."""
+    if not isinstance(value, str):
+        return value
+    return sorted({word.strip() for word in value.split(",")} - {""})
+
+
+def _failure_policy(value: Any) -> Any:
+    return parse_failure_policy(value) if isinstance(value, str) else value
+
+
+Words = Annotated[frozenset[str], BeforeValidator(_words)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Limits(_Part):
+    """What one rollout may use, and how it is scored."""
+
+    max_turns: int = Field(default=50, ge=1, le=MAX_TURNS, description="turns of one rollout")
+    max_tokens: int = Field(
+        default=250_000, ge=1, le=MAX_TOKENS, description="tokens it may generate"
+    )
+    max_tool_calls: int = Field(
+        default=200, ge=0, le=MAX_TOOL_CALLS, description="tool calls it may make"
+    )
+    failure_policy: Annotated[FailurePolicy, BeforeValidator(_failure_policy)] = Field(
+        default=FailurePolicy(),
+        description="`report-failed`, or `boundary=floor:<reward>` for agent, policy, tool, deadline, "
+        "platform",
+    )
+    reward_shape: RewardShape = Field(
+        default="single",
+        description="how one number is sent for several turns: `single`, `last-turn`, `every-turn`",
+    )
+
+
+class Storage(_Part):
+    """Where rollouts are remembered, for how long, and what of them."""
+
+    table: str = Field(min_length=1, description="the DynamoDB table; set by the stack")
+    bucket: str = Field(min_length=1, description="the S3 bucket; set by the stack")
+    retention_days: int = Field(
+        default=30, ge=1, le=3_650, description="days that records are kept"
+    )
+    record_content: RecordContent = Field(
+        default="full",
+        description="`numbers` keeps no prompts and replies once a rollout has ended; see "
+        "docs/durable.md",
+    )
+    pass_reward: float = Field(
+        default=1.0,
+        ge=-1e9,
+        le=1e9,
+        description="reward from which on the console counts a rollout as passed",
+    )
+
+
+class Trust(_Part):
+    """Who is served, and where credentials may go."""
+
+    account_id: str = Field(
+        min_length=1, description="the only account whose jobs are served; set by the stack"
+    )
+    allowed_regions: Words = Field(
+        default=frozenset(),
+        description="regions of the jobs served; the stack's own if none is named",
+    )
+    allowed_endpoints: Words = Field(
+        default=frozenset(), description="further Job Runtime hosts, exact"
+    )
+    allowed_model_endpoints: Words = Field(
+        default=frozenset(), description="SageMaker endpoints `model_endpoint` may name"
+    )
+    stage: str = Field(default="", description="label of a non-production Job Runtime stage")
+    job_endpoint: str = Field(
+        default="",
+        description="Job Runtime of jobs whose event names none; else the one of the job's region",
+    )
+
+
+class Times(_Part):
+    """How long things may take, in seconds."""
+
+    inline_budget: float = Field(
+        default=25.0,
+        ge=1,
+        le=MAX_INLINE_SECONDS,
+        description="seconds for a rollout inside the request",
+    )
+    report_margin: float = Field(
+        default=4.0, ge=0.1, le=120, description="seconds of it kept for the terminal report"
+    )
+    sample_timeout: float = Field(
+        default=300.0, ge=1, le=900, description="seconds one turn may take"
+    )
+    job_timeout: float = Field(
+        default=600.0, ge=10, le=86_400, description="the job's `rollout_timeout`, seconds"
+    )
+    job_margin: float = Field(
+        default=30.0, ge=0.1, le=3_600, description="seconds of it kept for the report"
+    )
+    time_limit: float = Field(
+        default=86_400.0, ge=1, le=86_400, description="seconds a durable rollout may take, if less"
+    )
+    execution_timeout: float = Field(
+        default=14_400.0,
+        ge=60,
+        le=31_622_400,
+        description="seconds a durable execution may last, its report included",
+    )
+
+    @property
+    def durable_budget(self) -> float:
+        """Seconds from acceptance until a durable rollout's agent must have answered.
+
+        The smaller of our own limit and the job's ``rollout_timeout`` with a margin for grading and
+        the report.
+        """
+        return min(self.time_limit, self.job_timeout - self.job_margin)
+
+    @model_validator(mode="after")
+    def _leave_time_to_play(self) -> Self:
+        for margin, whole in (("report_margin", "inline_budget"), ("job_margin", "job_timeout")):
+            if getattr(self, margin) >= getattr(self, whole):
+                raise ConfigurationError(
+                    f"{variable(margin)} must be smaller than {variable(whole)}: no time would be left "
+                    "to play the rollout."
+                )
+        return self
+
+
+class Settings(_Part):
+    """All settings of the stack; the README's table is made of their texts.
+
+    Times are seconds, sizes bytes.
+    """
+
+    limits: Limits
+    storage: Storage
+    trust: Trust
+    times: Times
+    region: str
+    place: Place
+    agent: str = Field(default=DEFAULT_AGENT, description="the agent, `module:function`")
+    max_body_bytes: int = Field(
+        default=5_000_000, ge=1_000, le=6_000_000, description="bytes a request's body may have"
+    )
+    worker: str = Field(default="", description="the durable worker; set by the stack")
+    max_running: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="most durable rollouts open at once; 0 is no limit",
+    )
+    job_metrics: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(
+        default=(), description="jobs, or patterns, that get metrics of their own"
+    )
+    otel: bool = Field(
+        default=False, description="`true` writes OpenTelemetry spans; see docs/operations.md"
+    )
+
+    @model_validator(mode="after")
+    def _few_job_metrics(self) -> Self:
+        if len(self.job_metrics) > MAX_JOB_METRICS:
+            raise ConfigurationError(
+                f"ROLLOUT_JOB_METRICS names {len(self.job_metrics)} jobs; {MAX_JOB_METRICS} at most, "
+                "because CloudWatch bills each as metrics of its own. A pattern such as nightly-* "
+                "covers many."
+            )
+        return self
+
+
+_PARTS: dict[str, type[_Part]] = {
+    "limits": Limits,
+    "storage": Storage,
+    "trust": Trust,
+    "times": Times,
+}
+
+
+def variable(name: str) -> str:
+    """The environment variable that holds a setting."""
+    return f"ROLLOUT_{name.upper()}"
+
+
+def described() -> Iterator[tuple[str, str, str]]:
+    """Every variable, its default as text, and what it means.
+
+    A setting without a default is set by the stack.
+    """
+    for kind in (Settings, *_PARTS.values()):
+        for name, field in kind.model_fields.items():
+            if name not in (*_PARTS, "region", "place"):
+                yield variable(name), _text(field.get_default()), field.description or ""
+
+
+def _text(default: Any) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, float):
+        return f"{default:g}" if default < 1e5 else f"{default:.0f}"
+    if isinstance(default, FailurePolicy):
+        return "report-failed"
+    return str(default) if isinstance(default, (int, str)) else ""
+
+
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Read and check all settings.
 
     Raises:
         ConfigurationError: the first variable that is missing or wrong, by name.
     """
-    read = _Reader(environ)
-    region = read.text("AWS_REGION", environ.get("AWS_DEFAULT_REGION") or "us-west-2")
-    inline_budget = read.number("ROLLOUT_INLINE_BUDGET", 25.0, float, 1, MAX_INLINE_SECONDS)
-    report_margin = read.number("ROLLOUT_REPORT_MARGIN", 4.0, float, 0.1, 120)
-    if report_margin >= inline_budget:
-        raise ConfigurationError(
-            "ROLLOUT_REPORT_MARGIN must be smaller than ROLLOUT_INLINE_BUDGET: "
-            "no time would be left to play the rollout."
-        )
-    job_timeout = read.number("ROLLOUT_JOB_TIMEOUT", 600.0, float, 10, 86_400)
-    job_margin = read.number("ROLLOUT_JOB_MARGIN", 30.0, float, 0.1, 3_600)
-    if job_margin >= job_timeout:
-        raise ConfigurationError(
-            "ROLLOUT_JOB_MARGIN must be smaller than ROLLOUT_JOB_TIMEOUT: "
-            "no time would be left to play the rollout."
-        )
-    return Settings(
-        agent=read.text("ROLLOUT_AGENT", DEFAULT_AGENT),
-        table=read.text("ROLLOUT_TABLE"),
-        bucket=read.text("ROLLOUT_BUCKET"),
-        account_id=read.text("ROLLOUT_ACCOUNT_ID"),
-        allowed_regions=read.words("ROLLOUT_ALLOWED_REGIONS", region),
-        allowed_endpoints=read.words("ROLLOUT_ALLOWED_ENDPOINTS"),
-        allowed_model_endpoints=read.words("ROLLOUT_ALLOWED_MODEL_ENDPOINTS"),
-        stage=read.text("ROLLOUT_STAGE", ""),
-        region=region,
-        place=_place(environ),
-        inline_budget=inline_budget,
-        report_margin=report_margin,
-        sample_timeout=read.number("ROLLOUT_SAMPLE_TIMEOUT", 300.0, float, 1, 900),
-        max_turns=read.number("ROLLOUT_MAX_TURNS", 50, int, 1, MAX_TURNS),
-        max_tokens=read.number("ROLLOUT_MAX_TOKENS", 250_000, int, 1, MAX_TOKENS),
-        max_tool_calls=read.number("ROLLOUT_MAX_TOOL_CALLS", 200, int, 0, MAX_TOOL_CALLS),
-        max_body_bytes=read.number("ROLLOUT_MAX_BODY_BYTES", 5_000_000, int, 1_000, 6_000_000),
-        failure_policy=parse_failure_policy(read.text("ROLLOUT_FAILURE_POLICY", "report-failed")),
-        reward_shape=cast(
-            "RewardShape",
-            read.choice("ROLLOUT_REWARD_SHAPE", ("single", "last-turn", "every-turn")),
-        ),
-        record_content=cast(
-            "RecordContent", read.choice("ROLLOUT_RECORD_CONTENT", ("full", "numbers"))
-        ),
-        retention_days=read.number("ROLLOUT_RETENTION_DAYS", 30, int, 1, 3_650),
-        pass_reward=read.number("ROLLOUT_PASS_REWARD", 1.0, float, -1e9, 1e9),
-        time_limit=read.number("ROLLOUT_TIME_LIMIT", 86_400.0, float, 1, 86_400),
-        job_timeout=job_timeout,
-        job_margin=job_margin,
-        execution_timeout=read.number("ROLLOUT_EXECUTION_TIMEOUT", 14_400.0, float, 60, 31_622_400),
-        worker=read.text("ROLLOUT_WORKER", ""),
-        job_endpoint=read.text("ROLLOUT_JOB_ENDPOINT", ""),
-        max_running=read.number("ROLLOUT_MAX_RUNNING", 0, int, 0, 1_000_000),
-        job_metrics=_job_metrics(read),
-        otel=read.choice("ROLLOUT_OTEL", ("false", "true")) == "true",
-    )
+    region = _given(environ, "AWS_REGION") or _given(environ, "AWS_DEFAULT_REGION") or "us-west-2"
+    parts: dict[str, Any] = {name: _read(kind, environ) for name, kind in _PARTS.items()}
+    if not parts["trust"].allowed_regions:
+        parts["trust"] = parts["trust"].model_copy(update={"allowed_regions": frozenset({region})})
+    return cast("Settings", _read(Settings, environ, **parts, region=region, place=_place(environ)))
+
+
+def read_limits(environ: Mapping[str, str]) -> Limits:
+    """What a rollout may use, alone; for one that is played without a stack.
+
+    Raises:
+        ConfigurationError: as :func:`read_settings`.
+    """
+    return cast("Limits", _read(Limits, environ))
+
+
+def _read(kind: type[_Part], environ: Mapping[str, str], **known: Any) -> _Part:
+    names = [name for name in kind.model_fields if name not in known]
+    found = {name: value for name in names if (value := _given(environ, variable(name)))}
+    try:
+        return kind.model_validate({**found, **known})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        name = variable(str(first["loc"][0]))
+        if first["type"] == "missing":
+            raise ConfigurationError(f"The environment variable {name} is not set.") from None
+        raise ConfigurationError(f"{name}: {first['msg']}, not {first['input']!r}.") from None
+
+
+def _given(environ: Mapping[str, str], name: str) -> str:
+    return environ.get(name, "").strip()
 
 
 def _place(environ: Mapping[str, str]) -> Place:
@@ -244,16 +354,6 @@ def _place(environ: Mapping[str, str]) -> Place:
     if environ.get("AWS_SAM_LOCAL") == "true" and stream == "$LATEST":
         return "sam-local"
     return "lambda" if stream or "LAMBDA_TASK_ROOT" in environ else "process"
-
-
-def _job_metrics(read: _Reader) -> tuple[str, ...]:
-    patterns = tuple(sorted(read.words("ROLLOUT_JOB_METRICS")))
-    if len(patterns) > MAX_JOB_METRICS:
-        raise ConfigurationError(
-            f"ROLLOUT_JOB_METRICS names {len(patterns)} jobs; {MAX_JOB_METRICS} at most, because "
-            "CloudWatch bills each as metrics of its own. A pattern such as nightly-* covers many."
-        )
-    return patterns
 
 
 @lru_cache(maxsize=1)

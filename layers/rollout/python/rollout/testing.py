@@ -16,14 +16,12 @@ from rollout.contract import RolloutMetadata, RolloutRequest
 from rollout.results import Result, Rollout
 from rollout.rewards import same_reward
 from rollout.run import play
-from rollout.settings import read_settings
+from rollout.settings import Limits
 from rollout.steps import InlineSteps
 from rollout.trust import Destination
 
 # Takes the instance and the conversation so far, returns the next assistant message.
 Script = Callable[[dict[str, Any], list[dict[str, Any]]], Mapping[str, Any]]
-
-_ENVIRON = {"ROLLOUT_TABLE": "-", "ROLLOUT_BUCKET": "-", "ROLLOUT_ACCOUNT_ID": "-"}
 
 
 def rehearse(
@@ -58,7 +56,7 @@ def rehearse(
         agent=Agent(getattr(function, "__name__", "agent"), function),
         policy=ScriptPolicy(instance, script),
         steps=InlineSteps(lambda: None, time.time() + seconds),
-        settings=read_settings({**_ENVIRON, "ROLLOUT_MAX_TURNS": str(max_turns)}),
+        limits=Limits(max_turns=max_turns),
         deadline=time.time() + seconds,
     )
 

@@ -100,7 +100,7 @@ def _check_trajectory_id(trajectory_id: str) -> None:
 def _check_model_endpoint(name: str | None, settings: Settings) -> str:
     if not name:
         return ""
-    if not _MODEL_ENDPOINT.fullmatch(name) or name not in settings.allowed_model_endpoints:
+    if not _MODEL_ENDPOINT.fullmatch(name) or name not in settings.trust.allowed_model_endpoints:
         raise Untrusted(
             "model_endpoint is not one of ROLLOUT_ALLOWED_MODEL_ENDPOINTS.", field="model_endpoint"
         )
@@ -113,14 +113,14 @@ def _check_job(metadata: RolloutMetadata, settings: Settings) -> tuple[str, str]
     match = _JOB_ARN.fullmatch(metadata.job_arn)
     if not match or len(metadata.job_arn) > 256:
         raise Untrusted("metadata.job_arn is not the ARN of a SageMaker job.", field=field)
-    if match["account"] != settings.account_id:
+    if match["account"] != settings.trust.account_id:
         raise Untrusted(
             "metadata.job_arn belongs to another account; this stack serves only the account of "
             "ROLLOUT_ACCOUNT_ID.",
             field=field,
         )
     region = match["region"]
-    if region not in settings.allowed_regions:
+    if region not in settings.trust.allowed_regions:
         raise Untrusted(
             "The region of metadata.job_arn is not one of ROLLOUT_ALLOWED_REGIONS.", field=field
         )
@@ -136,11 +136,11 @@ def _check_job(metadata: RolloutMetadata, settings: Settings) -> tuple[str, str]
 def _check_endpoint(url: str, region: str, partition: str, settings: Settings) -> str:
     """Return the endpoint if it is exactly one we may send credentials to."""
     local = _local_endpoints(settings)
-    known = {*local, *(f"https://{entry}" for entry in settings.allowed_endpoints - local)}
+    known = {*local, *(f"https://{entry}" for entry in settings.trust.allowed_endpoints - local)}
     if settings.place == "lambda" or not local:
         known.add(job_runtime_endpoint(region, partition=partition))
-    if settings.stage:
-        known.add(job_runtime_endpoint(region, stage=settings.stage, partition=partition))
+    if settings.trust.stage:
+        known.add(job_runtime_endpoint(region, stage=settings.trust.stage, partition=partition))
     # One trailing slash is what URL builders add; anything else must match to the letter. Comparing
     # whole strings leaves no parser to disagree with the HTTP client's.
     candidate = url.removesuffix("/")
@@ -164,7 +164,7 @@ def _local_endpoints(settings: Settings) -> frozenset[str]:
     """
     return frozenset(
         entry
-        for entry in settings.allowed_endpoints
+        for entry in settings.trust.allowed_endpoints
         if _LOOPBACK.fullmatch(entry)
         or (settings.place == "sam-local" and _CONTAINER_HOST.fullmatch(entry))
     )

@@ -21,7 +21,7 @@ class Bucket:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._name = settings.bucket
+        self._name = settings.storage.bucket
         self._region = settings.region
 
     def get(self, key: str) -> bytes:

@@ -180,7 +180,7 @@ def _metadata(metadata: Mapping[str, Any] | RolloutMetadata) -> RolloutMetadata:
     known = dict(metadata)
     if not known.get("endpoint"):
         region = str(known.get("region") or settings().region)
-        known |= {"endpoint": job_runtime_endpoint(region, stage=settings().stage)}
+        known |= {"endpoint": job_runtime_endpoint(region, stage=settings().trust.stage)}
     try:
         return RolloutMetadata.model_validate(known)
     except ValidationError as error:

@@ -66,7 +66,7 @@ class HostedPolicy:
 
 def policy_for(destination: Destination, settings: Settings) -> Policy:
     """The policy a checked rollout samples from."""
-    timeout = settings.sample_timeout
+    timeout = settings.times.sample_timeout
     if destination.model_endpoint:
         client = clients.client(
             "sagemaker-runtime", settings.region, read_timeout=timeout, attempts=1

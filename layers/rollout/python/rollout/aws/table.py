@@ -34,7 +34,7 @@ class Table:
     """
 
     def __init__(self, settings: Settings, *, read_timeout: float = 5.0, attempts: int = 4) -> None:
-        self._name = settings.table
+        self._name = settings.storage.table
         self._region = settings.region
         self._read_timeout = read_timeout
         self._attempts = attempts

@@ -42,7 +42,7 @@ def job_request(event: Any, settings: Settings) -> RolloutRequest:
         raise ContractViolation("metadata: an object with jobArn and rolloutId is required.")
     where = dict(cast("dict[str, Any]", metadata))
     if not where.get("endpoint"):
-        where["endpoint"] = settings.job_endpoint or _regional(where)
+        where["endpoint"] = settings.trust.job_endpoint or _regional(where)
     if not where.get("region"):
         where.pop("region", None)
     return validate_rollout(

@@ -60,20 +60,20 @@ def play_durable(
             spill,
             "begin",
             lambda: records.begin(job_arn, trajectory_id, attempt),
-            retry_until=time.time() + settings.execution_timeout,
+            retry_until=time.time() + settings.times.execution_timeout,
         )
         if taken is None:
             return {"status": "superseded"}
         request = validate_rollout(taken["request"])
         rollout = Rollout.of(request, check(request, settings))
-        lease = records.lease(rollout, attempt, report_due_seconds=settings.execution_timeout)
+        lease = records.lease(rollout, attempt, report_due_seconds=settings.times.execution_timeout)
         steps = DurableSteps(
             context,
             spill=spill,
             before_first_turn=lease.sampling,
-            sample_timeout=settings.sample_timeout,
+            sample_timeout=settings.times.sample_timeout,
             replay=agent.replay,
-            retry_until=taken["accepted"] + settings.execution_timeout - _LAST,
+            retry_until=taken["accepted"] + settings.times.execution_timeout - _LAST,
         )
         with traces.trace(rollout, agent, settings) as trace:
             result, report = run(
@@ -83,8 +83,8 @@ def play_durable(
                 steps=steps,
                 feedback=trace.feedback(feedback_for(rollout.destination)),
                 ledger=lease,
-                settings=settings,
-                deadline=taken["accepted"] + settings.durable_budget,
+                limits=settings.limits,
+                deadline=taken["accepted"] + settings.times.durable_budget,
             )
             trace.ended(result, report)
     except AlreadyRunning:  # the closer or the sweep has taken it

@@ -78,7 +78,7 @@ def play_inline(request: RolloutRequest, settings: Settings, time_left: float) -
     rollout = Rollout.of(request, trust.check(request, settings))
     check_open(settings)
     agent = load_agent(settings.agent)
-    end = began + min(settings.inline_budget, time_left - _ANSWER)
+    end = began + min(settings.times.inline_budget, time_left - _ANSWER)
     lease_seconds = max(end - began, 0) + 2 * _ANSWER
     decision = Records(settings).accept(rollout, lease_seconds=lease_seconds, entry_point="api")
     did, result, report = _carry_out(decision, rollout, agent, settings, end)
@@ -103,8 +103,8 @@ def _carry_out(
                 steps=steps,
                 feedback=trace.feedback(feedback),
                 ledger=decision.lease,
-                settings=settings,
-                deadline=end - settings.report_margin,
+                limits=settings.limits,
+                deadline=end - settings.times.report_margin,
             )
             trace.ended(result, report)
         return "played", result, report

@@ -26,10 +26,10 @@ def check_open(settings: Settings) -> None:
         Draining: the switch is on.
         Unavailable: the table did not answer.
     """
-    read, on = _seen.get(settings.table, (0.0, False))
+    read, on = _seen.get(settings.storage.table, (0.0, False))
     if time.monotonic() - read > FRESH or not read:
         on = Table(settings).get(**keys.DRAINING) is not None
-        _seen[settings.table] = (time.monotonic(), on)
+        _seen[settings.storage.table] = (time.monotonic(), on)
     if on:
         raise Draining(
             "This stack is being drained before a deployment and takes no new rollouts.",
@@ -48,4 +48,4 @@ def switch(settings: Settings, *, on: bool) -> None:
         table.put(keys.DRAINING)
     else:
         table.delete(**keys.DRAINING, only_if=keys.DRAINING)
-    _seen.pop(settings.table, None)
+    _seen.pop(settings.storage.table, None)

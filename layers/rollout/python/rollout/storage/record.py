@@ -190,7 +190,7 @@ class Lease:
 
         The row comes first: the reward must survive even where the bucket does not answer.
         """
-        keep = self.settings.record_content == "full"
+        keep = self.settings.storage.record_content == "full"
         where = self.rollout.destination
         sets: dict[str, Any] = {
             "state": "scored",

@@ -164,7 +164,7 @@ class Records:
         """
         starter = uuid.uuid4().hex
         row = self._new_row(
-            rollout, lease_seconds=self._settings.execution_timeout, entry_point=entry_point
+            rollout, lease_seconds=self._settings.times.execution_timeout, entry_point=entry_point
         )
         row |= {"state": "accepted", "starter": starter}
         row |= {"due_at": iso(time.time() + _START_DUE_SECONDS), **self._keep_request(rollout)}
@@ -328,7 +328,7 @@ class Records:
             "group_key": keys.group(job, rollout.group),
             "open_shard": keys.open_shard(shard),
             "due_at": iso(now + lease_seconds),
-            "expires_at": int(now) + self._settings.retention_days * 86_400,
+            "expires_at": int(now) + self._settings.storage.retention_days * 86_400,
             "endpoint": where.endpoint,
             "region": where.region,
         }

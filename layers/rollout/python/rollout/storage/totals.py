@@ -148,7 +148,7 @@ class TotalsWriter:
         # Rewards that differ only by rounding are equal; two of them must not fall on two millionths.
         known = round(max(-_LARGEST, min(_LARGEST, reward or 0.0)), _DECIMALS)
         micro = round(known * _MICRO)
-        passed = reward is not None and reward >= self._settings.pass_reward
+        passed = reward is not None and reward >= self._settings.storage.pass_reward
         return {
             "ended": 1,
             "failed": int(result.status == "failed"),
@@ -181,7 +181,7 @@ class TotalsWriter:
         return self._add(keys.JOBS, job, amounts, {}, time.time())
 
     def _add(self, pk: str, sk: str, amounts: Mapping[str, int], sets: Row, start: float) -> Row:
-        expires = int(time.time()) + self._settings.retention_days * 86_400
+        expires = int(time.time()) + self._settings.storage.retention_days * 86_400
         changed = {name: amount for name, amount in amounts.items() if amount}
         return self._table.add(
             pk, sk, changed, sets={**sets, "expires_at": expires}, first={"start": start}
