@@ -120,10 +120,10 @@ def published(live: DeployedStack) -> Iterator[CheckResult]:
         plan.parameters, account=plan.account, region=plan.region, stack=plan.stack
     )
     for name in (live.job_function, live.worker):
-        found = live.aws.ask(
+        found: dict[str, Any] = live.aws.ask(
             "published", "lambda", "get_function_configuration", FunctionName=name, Qualifier="live"
         ) or {}  # fmt: skip
-        variables = found.get("Environment", {}).get("Variables", {})
+        variables: dict[str, str] = found.get("Environment", {}).get("Variables", {})
         others = sorted(
             variable
             for variable, value in wanted.items()
@@ -146,7 +146,7 @@ def access_logs(aws: AwsReader, plan: StackPlan) -> Iterator[CheckResult]:
     """API Gateway may write the access logs that are asked for; else it refuses the stage."""
     if plan.parameters["ApiAccessLogs"] != "true":
         return
-    account = aws.ask("access-logs", "apigateway", "get_account") or {}
+    account: dict[str, Any] = aws.ask("access-logs", "apigateway", "get_account") or {}
     if role := account.get("cloudwatchRoleArn"):
         yield ok("access-logs", "API Gateway may write logs in this region.", str(role))
     else:

@@ -118,9 +118,10 @@ def _resolve(value: Any, scope: Mapping[str, str], template: Mapping[str, Any]) 
     if function == "Ref":
         return scope[argument]
     if function == "Fn::Sub":
-        text, names = argument if isinstance(argument, list) else (argument, {})
-        known = {**scope, **{n: _resolve(v, scope, template) for n, v in names.items()}}
-        return re.sub(r"\$\{([^}]+)\}", lambda match: known[match[1]], text)
+        parts = cast("list[Any]", argument) if isinstance(argument, list) else [argument, {}]
+        names: dict[str, Any] = parts[1]
+        values = {**scope, **{n: _resolve(v, scope, template) for n, v in names.items()}}
+        return re.sub(r"\$\{([^}]+)\}", lambda match: values[match[1]], str(parts[0]))
     if function == "Fn::If":
         name, yes, no = argument
         chosen = yes if _resolve(template["Conditions"][name], scope, template) else no
