@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import time
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from threading import Thread
@@ -11,7 +13,13 @@ from typing import Any
 
 from rollout.errors import ToolBroken
 from rollout.tools import Tool
+from rollout.values import json_text
 
+# Seconds between the attempts to connect.
+_PAUSES = (0.25, 1.0)
+# What OpenAI's pattern for a function's name does not have: [a-zA-Z0-9_-]{1,64}.
+_REFUSED = re.compile(r"[^a-zA-Z0-9_-]")
+_LONGEST_NAME = 64
 _INVALID_PARAMS = -32602  # JSON-RPC's code for arguments the tool does not take
 
 
@@ -26,7 +34,10 @@ class mcp:  # noqa: N801 - used as ``with mcp("…") as tools``
             first = episode.converse(question, tools=tools)
 
     A tool that answers with an error has refused: the model reads it. A server that is gone or slow is
-    broken infrastructure, as with any tool.
+    broken infrastructure, as with any tool: connecting is tried again, twice, as a call is.
+
+    Names that chat-completions servers refuse (``files.read``) are offered with ``_`` in place of what
+    they refuse, and called by their own.
 
     Args:
         server: the URL of a streamable HTTP server, or what the SDK's ``Client`` takes besides (a
@@ -45,12 +56,21 @@ class mcp:  # noqa: N801 - used as ``with mcp("…") as tools``
 
     def __enter__(self) -> list[Tool]:
         self._thread.start()
-        self._session = asyncio.run_coroutine_threadsafe(self._connected(), self._loop)
         try:
-            return self._wait(self._ready, "connecting")
+            for pause in _PAUSES:
+                try:
+                    return self._connect()
+                except ToolBroken:
+                    time.sleep(pause)
+            return self._connect()
         except BaseException:
             self.__exit__()
             raise
+
+    def _connect(self) -> list[Tool]:
+        self._ready = Future()
+        self._session = asyncio.run_coroutine_threadsafe(self._connected(), self._loop)
+        return self._wait(self._ready, "connecting")
 
     def __exit__(self, *_: object) -> None:
         if self._done is not None:
@@ -72,15 +92,29 @@ class mcp:  # noqa: N801 - used as ``with mcp("…") as tools``
         self._done = asyncio.Event()
         try:
             async with Client(self._server) as client:
-                listed = await client.list_tools()
-                self._ready.set_result([self._tool(client, tool) for tool in listed.tools])
+                self._ready.set_result(await self._listed(client))
                 await self._done.wait()
         except BaseException as error:
             if not self._ready.done():
                 self._ready.set_exception(error)
             raise
 
-    def _tool(self, client: Any, listed: Any) -> Tool:
+    async def _listed(self, client: Any) -> list[Tool]:
+        """All tools, page by page; a server that gives a page twice has no more."""
+        found: list[Any] = []
+        cursor, seen = None, set[str]()
+        while cursor not in seen:
+            if cursor is not None:
+                seen.add(cursor)
+            page = await client.list_tools(cursor=cursor)
+            found += page.tools
+            cursor = page.next_cursor
+            if not cursor:
+                break
+        names = _offered([tool.name for tool in found])
+        return [self._tool(client, tool, name) for tool, name in zip(found, names, strict=True)]
+
+    def _tool(self, client: Any, listed: Any, name: str) -> Tool:
         def call(arguments: str) -> Any:
             sent = json.loads(arguments or "{}")
             if not isinstance(sent, dict):
@@ -88,7 +122,7 @@ class mcp:  # noqa: N801 - used as ``with mcp("…") as tools``
             return self._result(self._run(client.call_tool(listed.name, sent), listed.name))
 
         return Tool(
-            name=listed.name,
+            name=name,
             description=listed.description or "",
             parameters=dict(listed.input_schema),
             call=call,
@@ -116,7 +150,42 @@ class mcp:  # noqa: N801 - used as ``with mcp("…") as tools``
 
     @staticmethod
     def _result(answer: Any) -> str:
-        parts = [getattr(part, "text", "") or f"[{part.type}]" for part in answer.content]
+        parts = [_content(part) for part in answer.content]
+        structured = answer.structured_content
+        # Where there is text it says the same, by the protocol; alone it is all there is.
+        if structured is not None and not any(part.type == "text" for part in answer.content):
+            parts.append(json_text(structured))
+        text = "\n".join(part for part in parts if part)
         if answer.is_error:
-            raise ValueError("\n".join(parts) or "the tool refused")
-        return "\n".join(parts)
+            raise ValueError(text or "the tool refused")
+        return text
+
+
+def _content(part: Any) -> str:
+    """One part of a result as text; what is no text is named with where it is."""
+    if part.type == "text":
+        return part.text
+    if part.type == "resource":
+        resource = part.resource
+        if getattr(resource, "text", None) is not None:
+            return resource.text
+        kind = resource.mime_type or "unknown type"
+        return f"[{resource.uri}: {kind}, base64] {resource.blob}"
+    if part.type == "resource_link":
+        told = {"uri": str(part.uri), "name": part.name, "title": part.title,
+                "description": part.description, "mime_type": part.mime_type}  # fmt: skip
+        return json_text({name: value for name, value in told.items() if value})
+    return f"[{part.type}: {getattr(part, 'mime_type', '')}]"
+
+
+def _offered(names: list[str]) -> list[str]:
+    """Names that every chat-completions server takes, told apart where they come out equal."""
+    made: list[str] = []
+    for name in names:
+        plain = _REFUSED.sub("_", name)[:_LONGEST_NAME] or "tool"
+        found, count = plain, 1
+        while found in made or (found != name and found in names):
+            count += 1
+            found = f"{plain[: _LONGEST_NAME - 4]}_{count}"
+        made.append(found)
+    return made
