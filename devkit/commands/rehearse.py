@@ -65,6 +65,11 @@ def register(commands: Any) -> None:
     parser.add_argument("--temperature", type=float, default=1.0, help="of sampling (1.0)")
     parser.add_argument("--top-p", type=float, default=1.0, help="of sampling (1.0)")
     parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="pass over rows that no job could send, and tell them",
+    )
+    parser.add_argument(
         "--leave-out",
         action="append",
         default=[],
@@ -100,6 +105,8 @@ def _rehearse(options: argparse.Namespace, console: Console) -> int:
         highlight=False,
         soft_wrap=True,
     )
+    for wrong in plan.rows.dataset.bad:
+        console.print(f"Skipped: {wrong}", highlight=False, soft_wrap=True)
     if plan.faults.says:
         console.print(f"Faults: {plan.faults.says}.", highlight=False)
     tasks = tasks_of(plan.rows, begun.group_size, name=begun.name, done=done)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from rollout.contract import parse_json
+from rollout.errors import MalformedRequest
 from rollout.service.job_event import instance_of
 
 
@@ -20,11 +21,13 @@ class Dataset:
     Args:
         sha256: of the file's bytes, hexadecimal.
         rows: lines that hold a row.
+        bad: what is wrong with the lines that are passed over, each with its number.
     """
 
     path: Path
     sha256: str
     rows: int
+    bad: tuple[str, ...] = ()
 
     def choose(self, *, limit: int = 0, sample: int = 0, seed: int = 0) -> ChosenRows:
         """Choose rows: the first ``limit``, or ``sample`` of them by ``seed``; 0 and 0 are all."""
@@ -47,6 +50,11 @@ class ChosenRows:
     numbers: frozenset[int] | None
     count: int
 
+    def _passed(self, wrong: str) -> None:
+        """Pass a bad line over, if the survey did; a file that has changed since is another one."""
+        if wrong not in self.dataset.bad:
+            raise ValueError(wrong)
+
     @property
     def all(self) -> bool:
         """Whether no row is left out."""
@@ -55,7 +63,7 @@ class ChosenRows:
     def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Number and instance of each, read as they are asked for."""
         left = self.count
-        for number, instance in enumerate(read(self.dataset.path)):
+        for number, instance in enumerate(read(self.dataset.path, self._passed)):
             if left == 0:
                 return
             if self.numbers is None or number in self.numbers:
@@ -63,8 +71,11 @@ class ChosenRows:
                 yield number, instance
 
 
-def survey(path: Path) -> Dataset:
+def survey(path: Path, *, skip_bad: bool = False) -> Dataset:
     """Read a whole file once: its fingerprint, and that every line can be played.
+
+    Args:
+        skip_bad: pass over the lines that cannot be, and tell them.
 
     Raises:
         OSError: the file cannot be read.
@@ -74,29 +85,65 @@ def survey(path: Path) -> Dataset:
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
-    rows = sum(1 for _ in read(path))
+    bad: list[str] = []
+    rows = sum(1 for _ in read(path, bad.append if skip_bad else None))
     if rows == 0:
         raise ValueError(f"{path} holds no rows; it must have one JSON object a line")
-    return Dataset(path, digest.hexdigest(), rows)
+    return Dataset(path, digest.hexdigest(), rows, tuple(bad))
 
 
-def read(path: Path) -> Iterator[dict[str, Any]]:
+def read(path: Path, bad: Callable[[str], None] | None = None) -> Iterator[dict[str, Any]]:
     """The rows of a JSONL dataset as instances.
 
     A row with a ``prompt`` column becomes what a job would make of it; any other row, GSM8K's as
     published for example, is the instance itself.
 
+    Args:
+        bad: told what is wrong with a line, which is then passed over; None to stop at the first.
+
     Raises:
-        ValueError: naming the line that is not a JSON object.
+        ValueError: naming the line that cannot be played, and why.
     """
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
-            except ValueError:
-                row = None
-            if not isinstance(row, dict):
-                raise ValueError(f"{path}:{number} is not a JSON object")
-            yield instance_of(row["prompt"]) if "prompt" in row else row
+                yield _row(line)
+            except ValueError as error:
+                wrong = f"{path}:{number} {error}"
+                if bad is None:
+                    raise ValueError(wrong) from None
+                bad(wrong)
+
+
+def _row(line: bytes) -> dict[str, Any]:
+    """One line as the instance it stands for, held to the JSON a job's request is held to.
+
+    Raises:
+        ValueError: why it cannot be played.
+    """
+    try:
+        row: Any = parse_json(line.strip())
+    except MalformedRequest as error:
+        raise ValueError(f"is not the JSON a job can send: {_reason(error)}") from None
+    if not isinstance(row, dict):
+        raise ValueError("is not a JSON object")
+    known = cast("dict[str, Any]", row)
+    if "prompt" not in known:
+        return known
+    prompt = known["prompt"]
+    instance = instance_of(prompt)
+    if isinstance(prompt, str) and prompt.lstrip().startswith("{") and "prompt" in instance:
+        # A job would hand it over as plain text, which nobody meant who packed an object.
+        try:
+            parse_json(prompt.encode())
+        except MalformedRequest as error:
+            raise ValueError(
+                f"packs a prompt that is not the JSON a job can read: {_reason(error)}"
+            ) from None
+    return instance
+
+
+def _reason(error: MalformedRequest) -> str:
+    return error.detail.removeprefix("The body is not valid JSON: ").rstrip(".")

@@ -312,3 +312,98 @@ def test_a_script_keeps_to_its_rollout_and_its_seed():
 
     assert sides(1, "a") == sides(1, "b") != sides(2, "a")
     assert 50 < sum(sides(1, "a")) < 110
+
+
+# --- dialects of servers ----------------------------------------------------------------------------
+
+
+def test_an_error_behind_a_200_is_the_policys_and_no_reward(model, rehearse, capsys):
+    async def chat(request):
+        body = await request.json()
+        if body["messages"][0]["content"] == "Say OK.":
+            return JSONResponse(completion("OK"))
+        return JSONResponse({"error": {"message": "CUDA out of memory", "code": 500}})
+
+    with Server(
+        Starlette(routes=[Route("/v1/chat/completions", chat, methods=["POST"])])
+    ) as server:
+        _, played = rehearse(
+            f"{server.url}/v1", "--model", "tiny", "--mode", "inline", name="errors"
+        )
+    assert {(r.status, r.reward, r.error["boundary"]) for r in played} == {
+        ("failed", None, "policy")
+    }
+    assert "CUDA out of memory" in capsys.readouterr().out
+    for reason in ("abort", "error"):
+        said = completion("#### 3")
+        said["choices"][0]["finish_reason"] = reason
+
+        async def ended(request, said=said):
+            body = await request.json()
+            first = body["messages"][0]["content"] == "Say OK."
+            return JSONResponse(completion("OK") if first else said)
+
+        with Server(
+            Starlette(routes=[Route("/v1/chat/completions", ended, methods=["POST"])])
+        ) as server:
+            _, played = rehearse(
+                f"{server.url}/v1", "--model", "tiny", "--mode", "inline", name=reason
+            )
+        assert {(r.status, r.reward) for r in played} == {("failed", None)}
+
+
+def test_a_server_of_another_dialect_is_asked_in_it(rehearse, capsys):
+    seen = []
+
+    async def chat(request):
+        body = await request.json()
+        for name, instead in (
+            ("max_tokens", "Use 'max_completion_tokens' instead."),
+            ("top_p", ""),
+        ):
+            if name in body:
+                said = (
+                    f"Unsupported parameter: '{name}' is not supported with this model. {instead}"
+                )
+                return JSONResponse({"error": {"message": said}}, 400)
+        if body["messages"][0]["content"] == "Say OK.":
+            return JSONResponse(completion("OK"))
+        seen.append(body)
+        return JSONResponse(answer_to(body["messages"]))
+
+    with Server(
+        Starlette(routes=[Route("/v1/chat/completions", chat, methods=["POST"])])
+    ) as server:
+        _, played = rehearse(
+            f"{server.url}/v1", "--model", "m", "--max-tokens", "77", "--mode", "inline"
+        )
+    assert [r.reward for r in played] == [1.0] * 4
+    assert {body["max_completion_tokens"] for body in seen} == {77}
+    assert "top_p is left out of every request" in capsys.readouterr().out
+
+
+def test_bedrock_is_not_sent_what_is_left_out(converse, rehearse):
+    _, played = rehearse("bedrock:small", "--leave-out", "top_p", "--mode", "inline")
+    assert [r.reward for r in played] == [1.0] * 4
+    assert converse
+    assert not any("topP" in body["inferenceConfig"] for body in converse)
+
+
+def test_tools_of_the_history_stay_described_for_bedrock():
+    made = bedrock.request_of(
+        {
+            "messages": [
+                {"role": "user", "content": "hi"},
+                {"role": "assistant", "content": None, "tool_calls": [tool_call("look", {}, "a")]},
+                {"role": "tool", "tool_call_id": "a", "content": "x"},
+                {"role": "user", "content": "and now?"},
+            ],
+        }
+    )
+    assert [t["toolSpec"]["name"] for t in made["toolConfig"]["tools"]] == ["look"]
+    answer = {
+        "output": {"message": {"content": [
+            {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "s"}}}, {"text": "42"}]}}
+    }  # fmt: skip
+    message = bedrock.completion_of(answer, "m")["choices"][0]["message"]
+    assert (message["reasoning_content"], message["content"]) == ("hm", "42")

@@ -60,3 +60,21 @@ def test_rewards_that_cannot_be_sent(value):
 def test_rewards_that_can(value, reward):
     assert as_outcome(value, "a:b").reward == reward
     assert as_outcome(Outcome(value, {"m": 2}), "a:b").metrics == {"m": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("x = 1\ndef broken(:\n", r"SyntaxError at .*wrong_agent\.py:2"),
+        ("if True:\npass\n", r"IndentationError at .*wrong_agent\.py:2"),
+        ("import sys\n\nsys.exit(1)\n", r"SystemExit at .*wrong_agent\.py:3"),
+        ("raise KeyboardInterrupt\n", r"KeyboardInterrupt at .*wrong_agent\.py:1"),
+    ],
+)
+def test_a_module_that_cannot_be_read_is_named_with_file_and_line(
+    tmp_path, monkeypatch, source, said
+):
+    (tmp_path / "wrong_agent.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(AgentUnavailable, match=said):
+        load_agent("wrong_agent:run")

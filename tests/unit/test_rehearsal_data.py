@@ -173,3 +173,27 @@ def test_what_did_not_survive_is_counted():
     assert found.results == {"ready": 4, "sample-failed": 1}
     assert not found.clean
     assert "turns captured twice   1  twice" in list(found.lines())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"question": "q", "answer": NaN}',
+        '{"question": "\\ud800"}',
+        '{"prompt": "{\\"answer\\": NaN}"}',
+        '{"prompt": "{\\"answer\\": \\"\\\\ud800\\"}"}',
+        '{"a": 1, "a": 2}',
+        "[1]",
+        '{"question": ',
+    ],
+)
+def test_a_row_no_job_could_send_is_named_by_its_line_or_skipped(tmp_path, line):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f'{{"question": "1"}}\n\n{line}\n{{"question": "2"}}\n')
+    with pytest.raises(ValueError, match=r"rows\.jsonl:3 "):
+        survey(path)
+    dataset = survey(path, skip_bad=True)
+    assert dataset.rows == 2
+    assert len(dataset.bad) == 1
+    assert dataset.bad[0].startswith(f"{path}:3 ")
+    assert [row["question"] for _, row in dataset.choose()] == ["1", "2"]
