@@ -50,19 +50,28 @@ def build(architecture: str) -> int:
     Raises:
         ValueError: SAM CLI or Python 3.13 is missing.
     """
-    # The environments' layer is built against these, which SAM's cache does not look at.
-    against = hashlib.sha256(SHIPPED.read_bytes())
-    for file in sorted((ROOT / "layers" / "environments").glob("*[!c]")):
-        against.update(file.read_bytes() if file.is_file() else b"")
     place = build_folder()
+    _forget_what_was_built_against_others(place)
     return run(
         "build",
         *("--template-file", str(template())),
         *("--build-dir", str(place / architecture)),
-        *("--cached", "--cache-dir", str(place / "cache" / against.hexdigest()[:12])),
+        *("--cached", "--cache-dir", str(place / "cache")),
         *("--config-file", str(samconfig())),
         *("--parameter-overrides", f"Architecture={architecture}"),
     )
+
+
+def _forget_what_was_built_against_others(place: Path) -> None:
+    """Empty SAM's cache where a new release brings other pins: it looks at a layer's own folder alone."""
+    against = hashlib.sha256(SHIPPED.read_bytes())
+    for name in ("Makefile", "leave_out.py"):
+        against.update((ROOT / "layers" / "environments" / name).read_bytes())
+    file = place / "built-against"
+    if not file.exists() or file.read_text() != against.hexdigest():
+        shutil.rmtree(place / "cache", ignore_errors=True)
+        place.mkdir(exist_ok=True)
+        file.write_text(against.hexdigest())
 
 
 def run(*arguments: str) -> int:

@@ -12,19 +12,14 @@ from urllib.parse import quote
 import boto3
 import httpx
 import pytest
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 
 from devkit.emulator.job_runtime import JobRuntimeSimulator
-from devkit.emulator.server import free_port
 from environments.calculator import scripts as calculator
 from rollout.storage.drain import FRESH
 from tests.building import ROOT
-from tests.processes import SAM, process
+from tests.emulated_account import ACCOUNT, JOB_ARN, REGION, account, address_of, outputs_of, signed
+from tests.processes import SAM
 
-REGION, ACCOUNT = "us-east-1", "000000000000"
-JOB_ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:job/AgentRFT/deployed"
 ROW = {"question": "What is 2 + 3?", "answer": "<<2+3=5>>\n#### 5"}
 
 
@@ -38,22 +33,8 @@ def simulator():
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory):
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    home = tmp_path_factory.mktemp("emulator")
-    environ = {
-        "GATEWAY_PORT": str(port),
-        "HOME": str(home),
-        "AWS_ENDPOINT_URL": url,
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "SAM_CLI_TELEMETRY": "0",
-    }
-    emulator = str(ROOT / ".tools" / "emulator" / "bin" / "ministack")
-    with process([emulator], environ, home / "log", f"{url}/_ministack/health"):
-        yield {**environ, "url": url, "log": str(home / "log")}
+    with account(tmp_path_factory.mktemp("emulator")) as environ:
+        yield environ
 
 
 @pytest.fixture(scope="module")
@@ -65,37 +46,21 @@ def stack(aws, simulator):
         "--parameter-overrides", "Architecture=x86_64", f"AllowedEndpoints={simulator.url}",
         "Alarms=false",  # the emulator knows no metric math
     ]  # fmt: skip
-    environ = {k: v for k, v in aws.items() if k not in ("url", "log")}
     done = subprocess.run(
         command,
         cwd=ROOT,
-        env={**os.environ, **environ},
+        env={**os.environ, **aws},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    client = boto3.client(
-        "cloudformation",
-        REGION,
-        endpoint_url=aws["url"],
-        aws_access_key_id="x",
-        aws_secret_access_key="x",
-    )
-    described = client.describe_stacks(StackName="rollout-test")["Stacks"][0]
-    return {item["OutputKey"]: item["OutputValue"] for item in described["Outputs"]}
+    return outputs_of(aws, "rollout-test")
 
 
 @pytest.fixture(scope="module")
 def base(aws, stack):
-    api = stack["Url"].split("//")[1].split(".")[0]
-    return f"{aws['url']}/_aws/execute-api/{api}/v1"
-
-
-def signed(method, url, body=b""):
-    request = AWSRequest(method, url, data=body, headers={"Content-Type": "application/json"})
-    SigV4Auth(Credentials("test", "test"), "execute-api", REGION).add_auth(request)
-    return httpx.request(method, url, content=body, headers=dict(request.headers), timeout=60)
+    return address_of(aws, stack["Url"])
 
 
 def test_unsigned_requests_are_refused(base):
@@ -125,7 +90,7 @@ def test_a_rollout_through_the_deployed_stack(base, simulator, stack, aws):
     assert trajectory.state == "rewarded"
     assert len(trajectory.turns) == 2
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    s3 = boto3.client("s3", REGION, endpoint_url=aws["url"], **keys)
+    s3 = boto3.client("s3", REGION, endpoint_url=aws["AWS_ENDPOINT_URL"], **keys)
     assert s3.list_objects_v2(Bucket=stack["Bucket"], Prefix="trajectories/")["KeyCount"] == 1
 
 
@@ -136,8 +101,7 @@ def test_problems_come_from_us(base):
 
 
 def test_the_console_is_shown_to_those_who_sign(aws, stack):
-    api = stack["ConsoleUrl"].split("//")[1].split(".")[0]
-    console = f"{aws['url']}/_aws/execute-api/{api}/v1"
+    console = address_of(aws, stack["ConsoleUrl"])
     jobs = signed("GET", f"{console}/")
     assert (jobs.status_code, JOB_ARN in jobs.text) == (200, True), jobs.text
     job = f"{console}/job?job={quote(JOB_ARN, safe='')}"
@@ -157,11 +121,10 @@ def test_the_state_of_a_rollout(base):
 
 def cli(aws, *arguments):
     """Run the project's command line against the emulator."""
-    environ = {k: v for k, v in aws.items() if k not in ("url", "log")}
     return subprocess.run(
         [sys.executable, "-m", "devkit", *arguments],
         cwd=ROOT,
-        env={**os.environ, **environ},
+        env={**os.environ, **aws},
         capture_output=True,
         text=True,
         check=False,
@@ -172,7 +135,7 @@ def test_the_guard_refuses_a_deployment_while_a_rollout_is_in_flight(aws, stack)
     assert cli(aws, "guard", "--stack", "rollout-test").returncode == 0
     assert "not deployed" in cli(aws, "guard", "--stack", "nobody").stdout
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    dynamodb = boto3.client("dynamodb", REGION, endpoint_url=aws["url"], **keys)
+    dynamodb = boto3.client("dynamodb", REGION, endpoint_url=aws["AWS_ENDPOINT_URL"], **keys)
     key = {"pk": {"S": "rollout#x"}, "sk": {"S": "rollout"}}
     due = {"open_shard": {"S": "open#a"}, "due_at": {"S": "2026"}}
     dynamodb.put_item(TableName=stack["Table"], Item={**key, **due})
