@@ -2,8 +2,16 @@ from __future__ import annotations
 
 import pytest
 
+from devkit.emulator.template import load_template
 from rollout.errors import ConfigurationError
-from rollout.settings import Limits, described, parse_failure_policy, read_limits, read_settings
+from rollout.settings import (
+    DEFAULT_AGENT,
+    Limits,
+    described,
+    parse_failure_policy,
+    read_limits,
+    read_settings,
+)
 from scripts.settings_table import README, with_table
 from tests.building import ENVIRON, make_settings
 
@@ -13,6 +21,11 @@ def test_defaults():
     assert settings.times.inline_budget == 25
     assert settings.trust.allowed_regions == {"us-west-2"}
     assert settings.limits.failure_policy.floor("agent") is None
+
+
+def test_the_stacks_default_agent_is_the_settings():
+    assert load_template()["Parameters"]["Agent"]["Default"] == DEFAULT_AGENT
+    assert make_settings().agent == DEFAULT_AGENT
 
 
 @pytest.mark.parametrize("name", ["ROLLOUT_TABLE", "ROLLOUT_BUCKET", "ROLLOUT_ACCOUNT_ID"])
