@@ -56,7 +56,7 @@ sbom: setup build ## write the layer's bill of materials, docs/sbom.json
 chaos: .venv/ready ## kill workers by the thousand and reconcile (N= SEED=)
 	python -m tests.chaos.campaign --n $(N) $(if $(SEED),--seed $(SEED))
 
-hostile: .venv/ready ## hostile input by the thousand through the real doors (CASES= SEED= JOBS=)
+hostile: .venv/ready ## hostile input by the thousand through the real entry points (CASES= SEED= JOBS=)
 	python -m tests.hostile.campaign --cases $(CASES) --jobs $(JOBS) $(if $(SEED),--seed $(SEED))
 
 compare-sdk: .venv/ready .tools/sdk/ready ## the same faults here and in the reference SDK, into docs/compare-sdk.md

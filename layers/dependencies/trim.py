@@ -1,7 +1,7 @@
 """Take out of the layer what nothing in it can reach; sam build calls this with the layer's folder.
 
 What goes is named here once, so that a reader sees it: data of services without a client in the
-layer, examples, assets of a page the door does not serve, type stubs, and programs. Every module that
+layer, examples, assets of a page the console does not serve, type stubs, and programs. Every module that
 can be imported stays, and so do each package's METADATA and licences.
 """
 

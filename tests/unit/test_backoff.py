@@ -25,7 +25,7 @@ def test_what_the_other_side_asks_is_the_least(clock):
 @pytest.mark.parametrize("least", [0.0, 0.5])
 def test_pauses_are_spread_between_their_least_and_their_longest(least):
     random.seed(7)
-    pauses = Backoff(first=1.0, longest=2.0, least=least)
+    pauses = Backoff(first=4.0, longest=8.0, least=least)
     found = [pauses.pause(1) for _ in range(200)]
-    assert least <= min(found) < least + 0.1
-    assert 0.9 < max(found) <= 1.0
+    assert 4 * least <= min(found) < 4 * least + 0.2
+    assert 3.8 < max(found) <= 4.0

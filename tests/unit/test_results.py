@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from pathlib import Path
@@ -460,3 +461,20 @@ def test_a_report_tells_how_often_it_was_sent(sent, retries):
     steps = InlineSteps(lambda: None, time.time() + 60)
     _, report, _ = played(lambda e: float(e.sample(QUESTION) is not None), completion("hi"), steps=steps, told=Unsteady())  # fmt: skip
     assert (report.delivery, report.tries, report.retries) == ("delivered", sent, retries)
+
+
+@pytest.mark.parametrize("failure", [None, OutOfTime("over").failure()])
+def test_a_result_that_is_written_down_is_read_as_it_was(failure):
+    result = Result(
+        status="ready",
+        rewards=[0.5, 0.25],
+        metrics={"calls": 2.0},
+        output={"seen": 1},
+        failure=failure,
+        turns=2,
+        possibly_captured=1,
+        usage={"prompt_tokens": 3},
+        seconds=1.5,
+        transcript=[{"messages": []}],
+    )
+    assert Result.load(json.loads(json.dumps(result.dump()))) == result

@@ -134,12 +134,23 @@ def test_a_local_stack_refuses_the_real_host_and_names_the_one_it_serves(environ
         with pytest.raises(Untrusted) as caught:
             checked(endpoint=other, settings=settings)
         assert served in caught.value.detail
+        assert caught.value.facts == {"field": "metadata.endpoint"}
     assert checked(endpoint=served, settings=settings).endpoint == served
 
 
 def test_in_lambda_a_loopback_entry_does_not_take_the_real_host_away():
     settings = settings_in(IN_LAMBDA, "http://127.0.0.1:9000")
     assert checked(settings=settings).endpoint == ENDPOINT
+    with pytest.raises(Untrusted) as caught:
+        checked(endpoint="https://other.example.com", settings=settings)
+    assert REGION in caught.value.detail  # what this region's is, not what one machine serves
+
+
+def test_a_local_stack_names_every_endpoint_it_serves():
+    both = "http://127.0.0.1:9000,http://127.0.0.1:9001"
+    with pytest.raises(Untrusted) as caught:
+        checked(settings=settings_in({}, both))
+    assert both.replace(",", ", ") in caught.value.detail
 
 
 @pytest.mark.parametrize(

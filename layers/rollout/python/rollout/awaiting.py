@@ -119,8 +119,8 @@ async def _end() -> None:
     """Cancel what tasks are left, and close what asynchronous generators hold open."""
     import asyncio
 
-    mine = asyncio.current_task()
-    left: list[Any] = [task for task in asyncio.all_tasks() if task is not mine]
+    current = asyncio.current_task()
+    left: list[Any] = [task for task in asyncio.all_tasks() if task is not current]
     for task in left:
         task.cancel()
     await asyncio.gather(*left, return_exceptions=True)

@@ -411,8 +411,8 @@ def _merged(
     first, second = (trainers, own) if override_trainer else (own, trainers)
     merged = {**first, **second}
     if "max_tokens" in merged and "max_completion_tokens" in merged:
-        mine = second if "max_tokens" in second or "max_completion_tokens" in second else first
-        merged.pop("max_completion_tokens" if "max_tokens" in mine else "max_tokens")
+        winner = second if "max_tokens" in second or "max_completion_tokens" in second else first
+        merged.pop("max_completion_tokens" if "max_tokens" in winner else "max_tokens")
     return merged
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from itertools import count
 from typing import Any, NamedTuple, Protocol
 
 from rollout.backoff import Backoff
@@ -147,7 +146,9 @@ def repeat(send: Callable[[], None], deadline: float) -> None:
         ReportRefused: a final no from ``send``.
         ReportUndelivered: time ran out first.
     """
-    for attempt in count(1):
+    attempt = 0
+    while True:
+        attempt += 1
         try:
             return send()
         except ReportUndelivered as error:
@@ -155,4 +156,3 @@ def repeat(send: Callable[[], None], deadline: float) -> None:
             if time.time() + pause >= deadline:
                 raise
             time.sleep(pause)
-    raise AssertionError("count never ends")

@@ -94,8 +94,8 @@ def chunks(completion: Mapping[str, Any]) -> bytes:
         calls = [{"index": i, **call} for i, call in enumerate(message.get("tool_calls") or [])]
         delta = {**message, "tool_calls": calls} if calls else message
         for part, reason in ((delta, None), ({}, choice.get("finish_reason") or "stop")):
-            told = {"index": choice.get("index", 0), "delta": part, "finish_reason": reason}
-            lines.append(json.dumps({**head, "choices": [told]}))
+            chunk = {"index": choice.get("index", 0), "delta": part, "finish_reason": reason}
+            lines.append(json.dumps({**head, "choices": [chunk]}))
     if completion.get("usage"):
         lines.append(json.dumps({**head, "choices": [], "usage": completion["usage"]}))
     return "".join(f"data: {line}\n\n" for line in [*lines, "[DONE]"]).encode()

@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
 from typing import Any, cast
 
 from rollout.aws import clients
@@ -90,7 +89,9 @@ def _until_sent(
     Args:
         failure: what an exception of botocore's means at this runtime.
     """
-    for attempt in count(1):
+    attempt = 0
+    while True:
+        attempt += 1
         try:
             return _read(send())
         except RolloutError:
@@ -107,7 +108,6 @@ def _until_sent(
         time.sleep(pause)
         if time.time() >= deadline:
             raise OutOfTime("No time is left to sample another turn.")
-    raise AssertionError("count never ends")
 
 
 def _read(response: Any) -> bytes:
@@ -190,7 +190,7 @@ class _Answer:
 
     @classmethod
     def of(cls, error: Any) -> _Answer:
-        response, metadata, told = (
+        response, metadata, answer = (
             _object(value)
             for value in (
                 error.response,
@@ -201,8 +201,8 @@ class _Answer:
         status = response.get("OriginalStatusCode") or metadata.get("HTTPStatusCode")
         return cls(
             status if isinstance(status, int) else 0,
-            str(told.get("Code", ""))[:_LONGEST_CODE],
-            f"{told.get('Message', '')} {response.get('OriginalMessage', '')}",
+            str(answer.get("Code", ""))[:_LONGEST_CODE],
+            f"{answer.get('Message', '')} {response.get('OriginalMessage', '')}",
             clients.retry_after({"HTTPHeaders": _object(metadata.get("HTTPHeaders"))}),
         )
 

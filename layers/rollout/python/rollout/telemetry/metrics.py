@@ -101,15 +101,15 @@ def _document(
     if settings.job_metrics and job_arn:
         provider.add_dimensions(**always, job=job_dimension(job_arn, settings.job_metrics))
     document: dict[str, Any] = {**provider.serialize_metric_set(), **ids}
-    told = [name for name in BY_BOUNDARY if boundary and any(values.get(name, ()))]
+    by_boundary = [name for name in BY_BOUNDARY if boundary and any(values.get(name, ()))]
     if boundary:
         document["boundary"] = boundary
-    if told:
+    if by_boundary:
         document["_aws"]["CloudWatchMetrics"].append(
             {
                 "Namespace": NAMESPACE,
                 "Dimensions": [[*always, "boundary"]],
-                "Metrics": [{"Name": name, "Unit": METRICS[name]} for name in told],
+                "Metrics": [{"Name": name, "Unit": METRICS[name]} for name in by_boundary],
             }
         )
     return document
