@@ -1,5 +1,7 @@
 """Nasty bodies, paths, headers, job events and replies by name, each with a canary in it."""
 
+# ruff: noqa: RUF001 - DeepSeek writes its marks with full-width bars
+
 from __future__ import annotations
 
 import base64
@@ -266,6 +268,27 @@ REPLIES: dict[str, bytes] = {
          "[evaluate(expression=1e999)]", "evaluate(expression=0x" + "f" * 90_000 + ")", "evaluate(**{'a': 1})", "<sql>" * 200_000,
          "<guess>" * 100_000, "<guess>" + "a" * 1_000_000, "<guess>" + " " * 1_000_000, "#### " + "9" * 100_000, "9," * 100_000, "GOODBYE",
          "#### -", "#### 1/0", "#### \u0662", "#### 1e5", "-" * 100_000, "$" * 100_000))},
+    **{f"thought {index}": _said(text) for index, text in enumerate(
+        ("<think>" * 8_000, "</think>" * 8_000, f"<think>{CANARY}", f"{CANARY}</think>#### 2", "<think>#### 2</think>",
+         "<|channel|>analysis<|message|>" * 3_000, "<|channel|>" + "to=" * 30_000, "analysis" * 9_000 + "assistantfinal",
+         f'<think><tool_call>{{"name": "evaluate", "arguments": {{}}}}</tool_call>{CANARY}</think>'))},
+    **{f"text call {index}": _said(text) for index, text in enumerate(
+        ("<|python_tag|>evaluate.call(" * 4_000, "[TOOL_CALLS][" * 7_000, "[TOOL_CALLS]evaluate{" * 4_000, "<tool_call>`" * 7_000,
+         "<|tool_call>call:evaluate{" + "a:" * 40_000, "<｜tool▁call▁begin｜>evaluate<｜tool▁sep｜>{" * 3_000, "~~~\n" * 20_000,
+         f"<function=evaluate><parameter=expression>{CANARY}", '<invoke name="evaluate">' * 3_000))},
+    **{f"answer {index}": _said(text) for index, text in enumerate(
+        ("#### \u22125", "#### 1/2", "\\boxed{" * 3_000, "\\frac" * 9_000, "#### " * 20_000, "1/" * 40_000, "#### 9e999", "#### 2^300",
+         "#### \u00bd", "1{,}" * 20_000))},
+    "failed behind 200": json.dumps({"error": {"message": CANARY}}).encode(),
+    **{f"ended by {reason}": json.dumps({"choices": [{"message": {"content": CANARY}, "finish_reason": reason}]}).encode()
+       for reason in ("error", "abort", "cancelled", "ERROR")},
+    "calls without ids": _calling(*[{"function": {"name": "evaluate", "arguments": None}}] * 50),
+    "calls with one id": _calling(*[tool_call("evaluate", {"expression": "1"}, "same")] * 50),
+    "null parts": json.dumps(completion([{"type": "text", "text": None}, None, {}, "x", {"type": "thinking", "thinking": [CANARY]}])).encode(),
+    "stream with an error": _stream({"content": CANARY}) + b'data: {"error": {"message": "x"}}\n\n',
+    "stream of comments": b": ping\n\n" * 20_000 + _stream({"content": "#### 2"}),
+    "stream of nameless calls": _stream(*[{"tool_calls": [{"function": {"arguments": "{"}}]}] * 3_000),
+    "stream of calls without an index": _stream(*[{"tool_calls": [{"function": {"name": "evaluate", "arguments": "{}"}}]}] * 3_000),
     "stream": _stream({"content": CANARY}, {"content": " #### 2"}),
     "stream of nothing": b"data: [DONE]",
     "stream cut off": _stream({"content": CANARY})[:-30],
