@@ -118,8 +118,10 @@ def _resolve(value: Any, scope: Mapping[str, str], template: Mapping[str, Any]) 
     if function == "Ref":
         return scope[argument]
     if function == "Fn::Sub":
-        parts = cast("list[Any]", argument) if isinstance(argument, list) else [argument, {}]
-        names: dict[str, Any] = parts[1]
+        parts: list[Any] = (
+            [*cast("list[Any]", argument)] if isinstance(argument, list) else [argument]
+        )
+        names: dict[str, Any] = parts[1] if len(parts) > 1 else {}
         values = {**scope, **{n: _resolve(v, scope, template) for n, v in names.items()}}
         return re.sub(r"\$\{([^}]+)\}", lambda match: values[match[1]], str(parts[0]))
     if function == "Fn::If":
