@@ -23,7 +23,9 @@ MODULE = re.compile(r"(?<![\w./:])(?:devkit|scripts|tests|benchmarks)(?!\.py\b)(
 MAKE = re.compile(r"(?:`|^ {4}|&& )make ([a-z-]+)", re.MULTILINE)
 COMMAND = re.compile(r"(?:`|^ {4})rollout ([a-z]+)", re.MULTILINE)
 # What the pages have a reader write, and names that stand for any other.
-WRITTEN_BY_READERS = re.compile(r"environments/(adder|mine|NAME|my_\w+)\b|NAME|YOUR")
+WRITTEN_BY_READERS = re.compile(
+    r"environments/(adder|mine|NAME|my_\w+|requirements\.in)\b|NAME|YOUR"
+)
 # Files that a page tells its reader to write.
 EXAMPLES = {"test_adder.py"}
 
