@@ -37,7 +37,10 @@ def rollout() -> Response[Any]:
     body = read_body(event.body, event.is_base64_encoded, settings().max_body_bytes)
     request = parse_rollout(body)
     logs.about(request.metadata.job_arn, request.metadata.trajectory_id)
-    if prefers_async(event.headers):
+    # API Gateway keeps the last of several headers of a name in the one, all of them in the other.
+    single = {name: [value] for name, value in event.headers.items() if value}
+    several = {name: values for name, values in event.multi_value_headers.items() if values}
+    if prefers_async({**single, **several}):
         # The path with the stage; event.path is without it.
         path = event.request_context.path or event.path
         headers, document = start_durable(request, settings(), entry_point="api").answer(path)

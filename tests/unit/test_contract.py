@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rollout.contract import parse_json, parse_rollout
+from rollout.contract import parse_json, parse_rollout, prefers_async
 from rollout.errors import ContractViolation, MalformedRequest
 from tests.building import make_body
 
@@ -91,3 +91,20 @@ def test_a_violation_does_not_quote_the_value():
     with pytest.raises(ContractViolation) as caught:
         parse_rollout(json.dumps(body).encode())
     assert "secret" not in json.dumps(caught.value.facts) + caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("values", "asked"),
+    [
+        (["respond-async", "wait=5"], True),
+        (["wait=5", "Respond-Async; foo=1"], True),
+        (["return=minimal, respond-async"], True),
+        (['respond-async=""'], True),
+        (['note="a, respond-async, b"'], False),
+        (['note="\\", respond-async, \\""'], False),
+        (["respond-asynchronously"], False),
+        ([], False),
+    ],
+)
+def test_a_preference_is_read_from_every_header_of_its_name(values, asked):
+    assert prefers_async({"pReFer": values, "accept": ["respond-async"]}) is asked

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from rollout.errors import ContractViolation, MalformedRequest, Throttled, Untrusted
+from rollout.errors import ContractViolation, MalformedRequest, Throttled, Unavailable, Untrusted
 from rollout.service.job_event import job_error, job_request
+from rollout.trust import check
 from tests.building import ENDPOINT, JOB_ARN, make_settings
 
 
@@ -83,10 +84,20 @@ def test_what_is_broken_is_refused_by_name(broken, error):
         job_request(broken, make_settings())
 
 
-def test_errors_have_the_three_types():
+def test_errors_have_the_four_types():
     assert job_error(Untrusted("no"))["errorType"] == "AccessDenied"
     assert job_error(ContractViolation("no"))["errorType"] == "ValidationError"
-    assert job_error(Throttled("later")) == {
-        "errorType": "InternalServerError",
-        "errorMessage": "later",
-    }
+    assert job_error(Throttled("later")) == {"errorType": "Throttling", "errorMessage": "later"}
+    assert job_error(Unavailable("no"))["errorType"] == "InternalServerError"
+
+
+def test_an_evaluation_job_is_served_as_a_training_job_is():
+    arn = JOB_ARN.replace("job/AgentRFT/", "job/AgentRFTEvaluation/")
+    assert "Evaluation" in arn
+    metadata = {"jobArn": arn, "rolloutId": "trajectory-1"}
+    request = job_request(
+        {"prompt": "2 + 3", "metadata": metadata, "inferenceParams": {"temperature": 0}},
+        make_settings(),
+    )
+    assert check(request, make_settings()).job_arn == arn
+    assert request.inference_params.temperature == 0

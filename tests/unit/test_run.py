@@ -50,7 +50,9 @@ def test_the_trainers_parameters_win():
     played(
         lambda e: e.sample([], temperature=0.0, stop=["x"]) and 1.0, rollout=rollout, policy=policy
     )
-    assert policy.requests == [{"messages": [], "temperature": 1.0, "stop": ["x"], "max_tokens": 9}]
+    assert policy.requests == [
+        {"messages": [], "temperature": 1.0, "stop": ["x"], "max_tokens": 9, "model": "default"}
+    ]
 
 
 @pytest.mark.parametrize(

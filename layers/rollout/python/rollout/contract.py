@@ -8,13 +8,16 @@ Unknown fields are ignored, as the platform's own models ignore them.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jiter
 from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from rollout.errors import ContractViolation, MalformedRequest, TooLarge
+
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 class RolloutMetadata(BaseModel):
@@ -93,14 +96,20 @@ def read_body(body: str | None, encoded: bool | None, limit: int) -> bytes:  # n
     return data
 
 
-def prefers_async(headers: Mapping[str, str]) -> bool:
+def prefers_async(headers: Mapping[str, Sequence[str]]) -> bool:
     """Whether the request asks with ``Prefer: respond-async`` (RFC 7240) to be accepted only.
 
+    Several headers of the name are one list (RFC 9110, 5.3), and a comma inside quotes parts nothing.
+
     Args:
-        headers: of the request; names are looked up in any case.
+        headers: of the request, every value of each, the names in any case.
     """
-    preferences = (headers.get("prefer") or "").split(",")
-    return any(item.split(";")[0].strip().lower() == "respond-async" for item in preferences)
+    named = [many for name, many in headers.items() if name.lower() == "prefer"]
+    values = [value for many in named for value in many]
+    preferences = _QUOTED.sub('""', ",".join(values)).split(",")
+    return any(
+        re.split(r"[;=]", item)[0].strip().lower() == "respond-async" for item in preferences
+    )
 
 
 def parse_json(data: bytes) -> Any:

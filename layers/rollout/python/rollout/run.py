@@ -140,7 +140,9 @@ def play(
             deadline=deadline,
         ),
         params=rollout.request.inference_params,
-        model=rollout.request.model_name,
+        # AWS's samples send "default" to the Job Runtime; whether it must be there is not documented.
+        model=rollout.request.model_name
+        or (None if rollout.destination.model_endpoint else "default"),
     )
     try:
         # A replay may begin when the time is over; it needs a moment to tell what happened.

@@ -28,7 +28,9 @@ class Bucket:
         """An object's content.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is none, or S3 does not say which: a role that may not list the bucket,
+                as none of ours may, gets 403 for an object that is not there ("GetObject", S3 API
+                reference).
             Unavailable: the bucket refused or did not answer.
         """
 
@@ -65,7 +67,8 @@ def _answering(call: Callable[[], Any]) -> Any:
     except ClientError as error:
         answer: Any = error.response
         code = str(answer.get("Error", {}).get("Code", ""))
-        if code == "NoSuchKey":
+        # Where the caller may not list the bucket, S3 says of a missing key that it is forbidden.
+        if code in ("NoSuchKey", "AccessDenied"):
             raise NotFound("There is no such object in the bucket.") from None
         raise Unavailable(f"The bucket answered {code}.", retry_after=2) from None
     except BotoCoreError as error:

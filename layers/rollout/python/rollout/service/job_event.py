@@ -2,7 +2,7 @@
 
 Event: ``{"prompt", "metadata": {"jobArn", "rolloutId", "endpoint"?, "region"?}, "inferenceParams"}``,
 also wrapped as ``{"body": "<json>"}``. Answer: ``{}``, or ``{"errorType", "errorMessage"}`` with one of
-three types. Source: SageMaker AI's documentation of ``CustomAgentLambdaConfig`` (DESIGN.md 2.2).
+four types. Source: SageMaker AI's documentation of ``CustomAgentLambdaConfig`` (DESIGN.md 2.2).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from rollout.errors import (
     MalformedRequest,
     RequestError,
     RolloutError,
+    Throttled,
     Untrusted,
 )
 from rollout.settings import Settings
@@ -57,7 +58,9 @@ def job_request(event: Any, settings: Settings) -> RolloutRequest:
 def job_error(error: RolloutError) -> dict[str, str]:
     """The document a job reads instead of an exception."""
     kind = "InternalServerError"
-    if isinstance(error, Untrusted):
+    if isinstance(error, Throttled):
+        kind = "Throttling"
+    elif isinstance(error, Untrusted):
         kind = "AccessDenied"
     elif isinstance(error, RequestError):
         kind = "ValidationError"
