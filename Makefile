@@ -81,7 +81,7 @@ format: .venv/ready ## apply ruff's fixes and format
 	ruff check --fix .
 	ruff format .
 
-setup: .venv/ready .tools/sam/ready .tools/emulator/ready .tools/scan/ready .tools/browser/ready ## install everything, pinned and hashed
+setup: .venv/ready .tools/sam/ready .tools/emulator/ready .tools/scan/ready .tools/clients/ready .tools/browser/ready ## install everything, pinned and hashed
 
 build: .venv/ready .tools/sam/ready ## sam build for both architectures, into .aws-sam/
 	rollout build --architecture both
@@ -104,7 +104,7 @@ screenshot: .venv/ready .tools/browser/ready ## play sample rollouts and take th
 lock: .tools/uv/ready ## recompile every lock from its .in file
 	cd $(CURDIR) && compile="$(UV) pip compile -q --upgrade --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header" && \
 	$$compile --python-version 3.13 layers/dependencies/requirements.in -o layers/dependencies/requirements.txt && \
-	for name in uv sam emulator scan sdk agentcore; do $$compile --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done && \
+	for name in uv sam emulator scan clients sdk agentcore; do $$compile --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done && \
 	$(UV) pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.13 \
 	  -c layers/dependencies/requirements.txt --no-emit-package typing-extensions functions/console/requirements.in -o functions/console/requirements.txt && \
 	$$compile --python-version 3.11 -c layers/dependencies/requirements.txt -c functions/console/requirements.txt requirements/dev.in -o requirements/dev.txt
@@ -140,7 +140,7 @@ clean: ## remove what the build and the tests left
 	[ -n "$$found" ] || { echo "the browser tests need Chromium or Chrome on PATH; install one"; exit 1; }; \
 	ln -sf "$$found" .tools/browser/chromium; touch $@
 
-.tools/sam/ready .tools/emulator/ready .tools/scan/ready .tools/sdk/ready .tools/agentcore/ready: .tools/%/ready: requirements/%.txt .venv/ready
+.tools/sam/ready .tools/emulator/ready .tools/scan/ready .tools/clients/ready .tools/sdk/ready .tools/agentcore/ready: .tools/%/ready: requirements/%.txt .venv/ready
 	$(UV) venv -q --clear --python .venv/bin/python .tools/$*
 	VIRTUAL_ENV=.tools/$* $(UV) pip install -q --require-hashes -r requirements/$*.txt
 	@touch $@
