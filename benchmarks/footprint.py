@@ -1,6 +1,6 @@
 """What one durable rollout asks of AWS, counted while it runs: calls, write units, operations, bytes.
 
-``python -m benchmarks.footprint`` plays rollouts of a few lengths on the local stack (the real doors,
+``python -m benchmarks.footprint`` plays rollouts of a few lengths on the local stack (the real handlers,
 worker and records; moto for DynamoDB and S3, AWS's local durable runner) and counts what botocore is
 about to send. Write request units are worked out from the items as they stand before and after each
 write, indexes included, by DynamoDB's published rules; moto does not work them out.

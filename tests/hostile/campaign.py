@@ -1,4 +1,4 @@
-"""Hostile cases by the thousand through the real doors, in process; exit 1 on any finding.
+"""Hostile cases by the thousand through the real entry points, in process; exit 1 on any finding.
 
 ``python -m tests.hostile.campaign --cases 1000000 --seed 1 --jobs 2``. A case is drawn from the corpus or
 mutated from it: bodies, endpoints, paths and headers, job events, replies of the policy. Counted are
@@ -25,8 +25,8 @@ from devkit.emulator.gateway import proxy_event
 from tests.building import make_body
 from tests.hostile import corpus
 from tests.hostile.corpus import CANARY, INSTANCE
-from tests.hostile.doors import AGENTS, Doors
 from tests.hostile.endpoints import crafted
+from tests.hostile.entry_points import AGENTS, EntryPoints
 from tests.hostile.watch import sockets
 
 MEMORY = 3 << 30
@@ -51,7 +51,7 @@ class Cases:
         self._random = random.Random(seed)
         self._bodies = {name: make() for name, (_, make) in corpus.BODIES.items()}
         self._endpoints = list(crafted())
-        self._kinds: dict[str, tuple[int, Callable[[Doors], tuple[str | None, float]]]] = {
+        self._kinds: dict[str, tuple[int, Callable[[EntryPoints], tuple[str | None, float]]]] = {
             "body": (30, self._body),
             "field": (20, self._field),
             "endpoint": (20, self._endpoint),
@@ -61,11 +61,11 @@ class Cases:
         }
         self.told: Any = None
 
-    def play(self, doors: Doors) -> tuple[str, str | None, float]:
+    def play(self, entry_points: EntryPoints) -> tuple[str, str | None, float]:
         """Draw a case and play it: its kind, what is wrong with the answer, and the seconds."""
         weights = [weight for weight, _ in self._kinds.values()]
         (kind,) = self._random.choices(list(self._kinds), weights)
-        wrong, seconds = self._kinds[kind][1](doors)
+        wrong, seconds = self._kinds[kind][1](entry_points)
         return kind, wrong, seconds
 
     def _pick(self, choices: Any) -> Any:
@@ -75,13 +75,13 @@ class Cases:
             return self._pick(choices)
         return chosen
 
-    def _body(self, doors: Doors) -> tuple[str | None, float]:
+    def _body(self, entry_points: EntryPoints) -> tuple[str | None, float]:
         body = self._pick(list(self._bodies.values()))
         self.told = body = self._mangled(body) if self._random.random() < 0.8 else body
-        doors.aws.reply = corpus.REPLIES["stream"]
-        return doors.post(body)
+        entry_points.aws.reply = corpus.REPLIES["stream"]
+        return entry_points.post(body)
 
-    def _field(self, doors: Doors) -> tuple[str | None, float]:
+    def _field(self, entry_points: EntryPoints) -> tuple[str | None, float]:
         """A valid request with a wrong value somewhere."""
         document: Any = make_body(dict(INSTANCE)) | {
             "inference_params": {"temperature": 1.0, "max_tokens": 9, "top_p": 1}
@@ -93,17 +93,17 @@ class Cases:
             if not isinstance(document, (dict, list)):
                 break
         self.told = document
-        doors.aws.reply = corpus.REPLIES["stream"]
-        return doors.post(json.dumps(document).encode())
+        entry_points.aws.reply = corpus.REPLIES["stream"]
+        return entry_points.post(json.dumps(document).encode())
 
-    def _endpoint(self, doors: Doors) -> tuple[str | None, float]:
+    def _endpoint(self, entry_points: EntryPoints) -> tuple[str | None, float]:
         url = self._random.choice(self._endpoints)
         if self._random.random() < 0.5:
             url = self._mangled(url.encode("utf-8", "replace")).decode("utf-8", "replace")
         self.told = url
-        return doors.post(json.dumps(make_body(INSTANCE, endpoint=url)).encode())
+        return entry_points.post(json.dumps(make_body(INSTANCE, endpoint=url)).encode())
 
-    def _event(self, doors: Doors) -> tuple[str | None, float]:
+    def _event(self, entry_points: EntryPoints) -> tuple[str | None, float]:
         roll = self._random
         event = proxy_event("POST", "/rollout", body=self._pick(list(self._bodies.values())))
         if roll.random() < 0.6:
@@ -136,30 +136,32 @@ class Cases:
         if roll.random() < 0.1:
             event["body"] = roll.choice([None, "", "\ud800", "=" * 100, "\u00e9"])
         self.told = event
-        doors.aws.reply = corpus.REPLIES["stream"]
-        return doors.api(event)
+        entry_points.aws.reply = corpus.REPLIES["stream"]
+        return entry_points.api(event)
 
-    def _job(self, doors: Doors) -> tuple[str | None, float]:
+    def _job(self, entry_points: EntryPoints) -> tuple[str | None, float]:
         event = self._pick(corpus.JOBS)
         if self._random.random() < 0.6 and isinstance(event, dict):
             event = corpus._with(event, self._random.choice(corpus._places(event)), self._value())
         self.told = event
-        return doors.job(event)
+        return entry_points.job(event)
 
-    def _reply(self, doors: Doors) -> tuple[str | None, float]:
+    def _reply(self, entry_points: EntryPoints) -> tuple[str | None, float]:
         reply = self._pick(list(corpus.REPLIES.values()))
         if self._random.random() < 0.6:
             reply = self._mangled(reply)
-        instance = doors.agent(self._random.choice(list(AGENTS)))
+        instance = entry_points.agent(self._random.choice(list(AGENTS)))
         self.told = reply
-        doors.aws.reply = reply
-        doors.aws.status = self._random.choice([200] * 12 + [204, 307, 400, 403, 500])
-        doors.aws.headers = {"Location": "https://evil.example/", "x-amzn-errortype": CANARY}
+        entry_points.aws.reply = reply
+        entry_points.aws.status = self._random.choice([200] * 12 + [204, 307, 400, 403, 500])
+        entry_points.aws.headers = {"Location": "https://evil.example/", "x-amzn-errortype": CANARY}
         try:
-            return doors.post(json.dumps(make_body(instance, trajectory_id="reply")).encode())
+            return entry_points.post(
+                json.dumps(make_body(instance, trajectory_id="reply")).encode()
+            )
         finally:
-            doors.aws.status, doors.aws.headers = 200, {}
-            doors.agent("environments.calculator:calculator")
+            entry_points.aws.status, entry_points.aws.headers = 200, {}
+            entry_points.agent("environments.calculator:calculator")
 
     def _value(self) -> Any:
         roll = self._random
@@ -218,16 +220,16 @@ def work(seed: int, cases: int, until: float, folder: str) -> None:
     """Play cases until they are done or the time is over; writes what came of it as JSON."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     log = Log(Path(folder) / f"{seed}.log")
-    drawn, doors = Cases(seed), Doors()
+    drawn, entry_points = Cases(seed), EntryPoints()
     kinds: Counter[str] = Counter()
     findings: dict[str, Any] = {}
     statuses: Counter[str] = Counter()
     slowest, found = 0.0, 0
     with sockets() as seen:
         for number in range(cases):
-            kind, wrong, seconds = drawn.play(doors)
+            kind, wrong, seconds = drawn.play(entry_points)
             kinds[kind] += 1
-            answer = doors.answer
+            answer = entry_points.answer
             statuses[str(answer.get("statusCode") or answer.get("errorType") or "{}")] += 1
             slowest = max(slowest, seconds)
             if wrong:
@@ -242,7 +244,7 @@ def work(seed: int, cases: int, until: float, folder: str) -> None:
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     result = {
         "cases": sum(kinds.values()), "kinds": dict(kinds), "answers": dict(statuses), "findings": findings,
-        "found": found, "connections": sorted(map(str, seen)), "hosts": dict(doors.aws.hosts),
+        "found": found, "connections": sorted(map(str, seen)), "hosts": dict(entry_points.aws.hosts),
         "canaries": log.canaries, "warnings": log.warnings, "log_lines": log.lines,
         "slowest_seconds": round(slowest, 2), "memory_mb": memory,
     }  # fmt: skip

@@ -22,7 +22,7 @@ _KEY, _ITEM = 2_048, 400_000
 
 
 class FakeAws:
-    """What the doors talk to. ``reply`` is the body of the next Samples; ``hosts`` counts requests."""
+    """what the entry points talk to. ``reply`` is the body of the next Samples; ``hosts`` counts requests."""
 
     def __init__(self) -> None:
         self.rows: dict[str, dict[str, Any]] = {}

@@ -11,7 +11,7 @@ from devkit.emulator.gateway import proxy_event
 from devkit.emulator.stack import EmulatedStack
 from tests.hostile import corpus
 from tests.hostile.corpus import CANARY
-from tests.hostile.doors import _wrong_answer, _wrong_document
+from tests.hostile.entry_points import _wrong_answer, _wrong_document
 from tests.processes import emulator
 
 # What the runtime's own parser refuses before a handler sees it. Lambda validates that an event is JSON;

@@ -213,12 +213,12 @@ def test_callers_use_the_alias(translated):
             assert "ApiFunctionAliaslive" in uri or "ApiFunction.Alias" in uri
     permissions = of_type(template, "AWS::Lambda::Permission").values()
     console = {"Ref": "ConsoleFunction"}  # reads only; it has no alias
-    doors = [
+    entry_points = [
         p for p in permissions
         if p["Principal"] == "apigateway.amazonaws.com" and p["FunctionName"] != console
     ]  # fmt: skip
-    assert doors
-    assert all(p["FunctionName"] == {"Ref": "ApiFunctionAliaslive"} for p in doors)
+    assert entry_points
+    assert all(p["FunctionName"] == {"Ref": "ApiFunctionAliaslive"} for p in entry_points)
 
 
 def test_tracing_brings_its_permission_and_its_absence_takes_it(translated):

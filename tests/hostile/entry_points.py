@@ -35,7 +35,7 @@ AGENTS: dict[str, dict[str, Any]] = {
 }
 
 
-class Doors:
+class EntryPoints:
     """The API's and the job's handler over clients that reach no network.
 
     ``policy`` is what every Sample is answered. Budgets are small, so that a reply that calls tools
