@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from rollout.contract import RolloutRequest
 from rollout.errors import (
     AgentUnavailable,
     AlreadyRunning,
     BodyMismatch,
+    Boundary,
     ConfigurationError,
     ContractViolation,
     Draining,
@@ -30,6 +31,7 @@ from rollout.errors import (
     Untrusted,
 )
 from rollout.service.http_errors import CONTENT_TYPE
+from rollout.storage.record import STATES
 
 PATH = Path(__file__).resolve().parent.parent / "docs" / "openapi.json"
 _PLAYING = (
@@ -67,18 +69,20 @@ _RESULT = {
         "output": {"description": "What the agent returned; null where it is too large."},
         "error": {
             "type": "object",
-            "required": ["type", "title", "boundary", "detail"],
+            "required": ["type", "slug", "title", "boundary", "detail"],
             "additionalProperties": {"type": "string"},
         },
     },
 }
 _PROBLEM = {
     "type": "object",
-    "required": ["type", "title", "status", "detail"],
+    "required": ["type", "slug", "title", "status", "boundary", "detail"],
     "properties": {
         "type": {"type": "string", "pattern": "^urn:rollout:problem:[a-z-]+$"},
+        "slug": {"type": "string", "pattern": "^[a-z-]+$"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
+        "boundary": {"enum": list(get_args(Boundary))},
         "detail": {"type": "string"},
     },
 }
@@ -88,7 +92,7 @@ _STATE = {
     "properties": {
         "trajectory_id": {"type": "string"},
         "job_arn": {"type": "string"},
-        "state": {"enum": ["accepted", "running", "scored", "ready", "failed"]},
+        "state": {"enum": list(STATES)},
         "attempt": {"type": "integer"},
         "result": {"$ref": "#/components/schemas/Result"},
     },
