@@ -105,7 +105,7 @@ def prefers_async(headers: Mapping[str, Sequence[str]]) -> bool:
         headers: of the request, every value of each, the names in any case.
     """
     named = [many for name, many in headers.items() if name.lower() == "prefer"]
-    values = [value for many in named for value in many]
+    values = [value for many in named for value in many if value]
     preferences = _QUOTED.sub('""', ",".join(values)).split(",")
     return any(
         re.split(r"[;=]", item)[0].strip().lower() == "respond-async" for item in preferences
