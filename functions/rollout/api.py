@@ -101,6 +101,22 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     logs.begin(context)
     # resolve() keeps event and context on a class that every resolver of the process shares. Set on
     # this app as well they win over it, so environments in one process cannot read each other's.
+    event = {**event, "path": _own_path(event)}
     app.current_event = APIGatewayProxyEvent(event)
     app.lambda_context = context
     return app.resolve(event, context)
+
+
+def _own_path(event: dict[str, Any]) -> Any:
+    """The path of a route, without the base path that a custom domain has before it.
+
+    ``resource`` is the route as the template has it, ``pathParameters`` what stands for its last part
+    (API Gateway developer guide, "Input format of a Lambda function for proxy integration").
+    """
+    path = event.get("path")
+    head, variable, name = str(event.get("resource") or "").partition("{")
+    given = (event.get("pathParameters") or {}).get(name.rstrip("+}")) if variable else ""
+    if not isinstance(path, str) or (variable and not given):
+        return path
+    own = f"/{(head + str(given)).strip('/')}"
+    return own if own != "/" and path.rstrip("/").endswith(own) else path
