@@ -11,10 +11,15 @@ from typing import Any
 
 from devkit.emulator.gateway import proxy_event
 from devkit.emulator.lambda_service import queued, status_event
+from devkit.emulator.sam_services import JOB_RUNTIME, WORKER_EVENT, url, variables
+from devkit.places import dataset_of
+from devkit.rehearsal.play import read_rows
 
 EVENTS = Path(__file__).resolve().parent.parent / "events"
 _ARN = "arn:aws:sagemaker:us-west-2:123456789012:job/AgentRFT/my-job"
-_ENDPOINT = "https://job-runtime.sagemaker.us-west-2.api.aws"
+# The Job Runtime of rollout run --sam, as a container of sam local sees it.
+_ENDPOINT = url(JOB_RUNTIME)
+_INSTANCE = read_rows(dataset_of("environments.calculator:calculator"), 1)[0]
 
 
 def _body(**changes: Any) -> dict[str, Any]:
@@ -25,10 +30,7 @@ def _body(**changes: Any) -> dict[str, Any]:
         "region": "us-west-2",
     }
     return {
-        "instance": {
-            "question": "A bakery makes 24 rolls in each of 5 trays and sells 87. How many are left?",
-            "answer": "24 * 5 = <<24*5=120>>120\n120 - 87 = <<120-87=33>>33\n#### 33",
-        },
+        "instance": _INSTANCE,
         "metadata": {**metadata, **changes.pop("metadata", {})},
         "inference_params": {"temperature": 1.0, "max_tokens": 1024, "top_p": 1.0},
         **changes,
@@ -164,7 +166,7 @@ def other_events() -> dict[str, dict[str, Any]]:
         "resources": ["arn:aws:events:us-west-2:123456789012:rule/rollout-dev-sweep"],
         "detail": {},
     }
-    return {"execution-failed": queued(closed), "sweep": scheduled}
+    return {"execution-failed": queued(closed), "sweep": scheduled, "worker": WORKER_EVENT}
 
 
 def main() -> None:
@@ -176,6 +178,7 @@ def main() -> None:
         _write(name, event)
     for name, event in other_events().items():
         _write(name, event)
+    _write("env", {"Parameters": variables()})
 
 
 def _write(name: str, event: Any) -> None:

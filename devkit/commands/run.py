@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from devkit.commands import run_for_sam
 from devkit.commands.interrupts import wait_for_signal
 from devkit.emulator.stack import JOB_ARN, EmulatedStack
 from devkit.places import dataset_of, default_agent
@@ -34,6 +35,9 @@ def register(commands: Any) -> None:
     run.add_argument("--group-size", type=int, default=4, help="rollouts per row (default 4)")
     run.add_argument("--durable", action="store_true", help="play as durable executions (async)")
     run.add_argument("--state", type=Path, help="keep everything here; a run stopped goes on")
+    run.add_argument(
+        "--sam", action="store_true", help="serve what sam local needs, at fixed ports"
+    )
     run.add_argument("--turn-seconds", type=float, default=0.0, help="time the policy takes")
     run.add_argument("--skill", type=float, default=0.75, help="share of rollouts played right")
     run.set_defaults(command=_run)
@@ -54,11 +58,14 @@ def _run_in(scratch: str, options: argparse.Namespace, console: Console) -> int:
     except ValueError as error:
         console.print(f"[red]No script to play:[/red] {error}")
         return 2
+    data = options.data or dataset_of(options.agent)
     try:
-        rows = read_rows(options.data or dataset_of(options.agent), options.limit)
+        rows = read_rows(data, None if options.sam else options.limit)
     except (OSError, ValueError) as error:
         console.print(f"[red]Cannot read the dataset:[/red] {error}")
         return 2
+    if options.sam:
+        return run_for_sam.serve(policy, rows, options, console)
     try:
         stack = EmulatedStack(
             policy,

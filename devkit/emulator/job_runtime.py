@@ -165,6 +165,9 @@ class JobRuntimeSimulator:
         faults: what goes wrong on purpose.
         port: 0 picks a free one.
         journal: file that what happens is written to, and read from after a restart.
+        address: a further address of this machine to listen on.
+        problem_of: the instance of a trajectory that nobody handed out, by job ARN and id; None
+            where there is none. Not given, such a trajectory is unknown, as it is to a trainer.
     """
 
     def __init__(
@@ -173,6 +176,9 @@ class JobRuntimeSimulator:
         faults: FaultScript | None = None,
         port: int = 0,
         journal: Path | None = None,
+        *,
+        address: str = "",
+        problem_of: Callable[[str, str], dict[str, Any] | None] | None = None,
     ) -> None:
         self.policy = policy
         self._journal = Journal(journal) if journal else None
@@ -180,7 +186,8 @@ class JobRuntimeSimulator:
         self._trajectories: dict[tuple[str, str], Trajectory] = {}
         routes = [Route(path, self._answer, methods=[method]) for method, path in operations()]
         self.app = Starlette(routes=routes)
-        self.server = Server(self.app, port)
+        self._problem_of = problem_of
+        self.server = Server(self.app, port, address)
         self.url = self.server.url
         if self._journal:
             self._trajectories = self._journal.read()
@@ -232,9 +239,7 @@ class JobRuntimeSimulator:
                     "AccessDeniedException", "The request is not signed for sagemaker."
                 )
             values = read_input(operation, request.headers, await request.body())
-            trajectory = self._trajectories.get((values["JobArn"], values["TrajectoryId"]))
-            if trajectory is None:
-                raise ServiceError("ResourceNotFoundException", "There is no such trajectory.")
+            trajectory = await self._find(values["JobArn"], values["TrajectoryId"])
             trajectory.calls[name] += 1
             nth = trajectory.calls[name]
             struck = self.faults.strike(name, nth, trajectory.trajectory_id)
@@ -250,6 +255,16 @@ class JobRuntimeSimulator:
             return _error(error)
         except _Dropped:
             return _Drop()
+
+    async def _find(self, job_arn: str, trajectory_id: str) -> Trajectory:
+        trajectory = self._trajectories.get((job_arn, trajectory_id))
+        if trajectory is None and self._problem_of is not None:
+            instance = await run_in_threadpool(self._problem_of, job_arn, trajectory_id)
+            if instance is not None:
+                trajectory = self.hand_out(job_arn, trajectory_id, instance)
+        if trajectory is None:
+            raise ServiceError("ResourceNotFoundException", "There is no such trajectory.")
+        return trajectory
 
     async def _sample(
         self, trajectory: Trajectory, values: dict[str, Any], request: Request, operation: str

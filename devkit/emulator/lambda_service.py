@@ -80,6 +80,7 @@ class LambdaService:
         backoff: seconds the runner waits after a failed invocation.
         attempts: failed invocations in a row after which an execution fails.
         functions: plain functions by name; the worker is every other name.
+        address: a further address of this machine to listen on.
     """
 
     def __init__(
@@ -93,13 +94,16 @@ class LambdaService:
         backoff: int = 5,
         attempts: int = 5,
         functions: Mapping[str, Invoke] | None = None,
+        address: str = "",
     ) -> None:
         self.invoke = invoke
         self._functions = dict(functions or {})
         # How many starts are refused on purpose, as when Lambda throttles.
         self.refuse_starts = 0
         self.starts = 0
-        self._server = Server(self._answer, port)
+        # Starts are answered but not made: what a worker is invoked with by hand stays to be played.
+        self.hold_starts = False
+        self._server = Server(self._answer, port, address)
         self.url = self._server.url
         self._timeout = execution_timeout
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="worker")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
 from typing import Any, Self
@@ -10,11 +11,36 @@ from typing import Any, Self
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+_IP_FREEBIND = 15  # <linux/in.h>
+
 
 def free_port() -> int:
     """A loopback port that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return taken.getsockname()[1]
+
+
+class PortTaken(OSError):
+    """A port that cannot be listened on; says which and why."""
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    made = socket.socket()
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # asyncio does this for sockets it makes itself. Without, the second part of every answer on a
+        # kept connection waits for the client's delayed acknowledgement: 40 ms a turn.
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sys.platform == "linux" and address != "127.0.0.1":
+            # A container engine makes its bridge, and so the address, with its first container.
+            made.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+        made.bind((address, port))
+        made.listen(2048)
+    except (OSError, OverflowError) as error:
+        made.close()
+        why = error.strerror if isinstance(error, OSError) else "not a port number"
+        raise PortTaken(f"port {port} of {address} cannot be used: {why}") from None
+    return made
 
 
 class _Protocol(H11Protocol):
@@ -34,14 +60,17 @@ class Server:
     Args:
         app: the ASGI application.
         port: 0 picks a free one.
+        address: a further address of this machine to listen on, such as the one that containers reach.
+
+    Raises:
+        PortTaken: somebody listens there already.
     """
 
-    def __init__(self, app: Any, port: int = 0) -> None:
-        self._socket = socket.create_server(("127.0.0.1", port), backlog=2048)
-        # asyncio does this for sockets it makes itself. Without, the second part of every answer on a
-        # kept connection waits for the client's delayed acknowledgement: 40 ms a turn.
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.port: int = self._socket.getsockname()[1]
+    def __init__(self, app: Any, port: int = 0, address: str = "") -> None:
+        self._sockets = [_listen("127.0.0.1", port)]
+        self.port: int = self._sockets[0].getsockname()[1]
+        if address:
+            self._sockets.append(_listen(address, self.port))
         self.url = f"http://127.0.0.1:{self.port}"
         config = uvicorn.Config(
             app,
@@ -54,7 +83,7 @@ class Server:
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True
+            target=self._server.run, kwargs={"sockets": self._sockets}, daemon=True
         )
 
     def start(self) -> Self:
@@ -71,7 +100,8 @@ class Server:
         self._server.should_exit = True
         self._server.force_exit = True
         self._thread.join(timeout=5)
-        self._socket.close()
+        for each in self._sockets:
+            each.close()
 
     def __enter__(self) -> Self:
         return self.start()

@@ -144,7 +144,7 @@ class EmulatedStack:
             self.table, self.bucket = "rollouts", "trajectories"
         os.environ.update(self._environ(self.aws_url))
         self._open.callback(self._restore)
-        _forget()
+        forget_clients()
         _as_who(os.environ["AWS_ACCESS_KEY_ID"])
         if not self._aws.known:
             self._create()
@@ -251,7 +251,7 @@ class EmulatedStack:
     def _restore(self) -> None:
         os.environ.clear()
         os.environ.update(self._before)
-        _forget()
+        forget_clients()
 
 
 def _aws(state: SavedState | None, *, moto: bool) -> Any:
@@ -277,7 +277,7 @@ def _as_who(key: str) -> None:
         renew_default_session()
 
 
-def _forget() -> None:
+def forget_clients() -> None:
     """Settings and clients are kept for a process's life; another stack is another life."""
     from aws_durable_execution_sdk_python.lambda_service import LambdaClient
 

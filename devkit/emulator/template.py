@@ -32,7 +32,12 @@ cast("Any", _Loader).add_multi_constructor("!", _tag)
 @lru_cache(maxsize=1)
 def load_template() -> dict[str, Any]:
     """The template as plain data, to be read only: it is parsed once, which takes a while."""
-    return yaml.load(TEMPLATE.read_text(), Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
+    return read_template(TEMPLATE)
+
+
+def read_template(path: Path) -> dict[str, Any]:
+    """A template as plain data, its short tags as CloudFormation's long functions."""
+    return yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
 
 
 def table_properties() -> dict[str, Any]:

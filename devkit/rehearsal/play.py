@@ -20,7 +20,7 @@ from devkit.rehearsal.target import LocalJob, Target, Task
 from rollout.rewards import all_same
 
 
-def read_rows(path: Path, limit: int) -> list[dict[str, Any]]:
+def read_rows(path: Path, limit: int | None) -> list[dict[str, Any]]:
     """The first rows of a JSONL dataset as instances; see :func:`devkit.rehearsal.dataset.read`."""
     return list(itertools.islice(read(path), limit))
 

@@ -53,11 +53,16 @@ class LocalAws:
         if self._kept:
             self._kept.close()
 
-    def served(self) -> str:
-        """The address for other processes; from the first call on a socket is open."""
+    def served(self, port: int = 0, address: str = "") -> str:
+        """The address for other processes; from the first call on a socket is open.
+
+        Args:
+            port: 0 picks a free one.
+            address: a further address of this machine to listen on.
+        """
         with self._serving:
             if self._server is None:
-                self._server = self._open.enter_context(Server(self._serve))
+                self._server = self._open.enter_context(Server(self._serve, port, address))
                 # Clients of this process that were given the same address need no socket.
                 self._open.enter_context(answering(self._server.url, self.answer))
         return self._server.url

@@ -1,0 +1,47 @@
+"""Where a container finds the machine it runs on."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import httpx
+
+# What containers call the machine; sam local maps it with --add-host.
+NAME = "host.docker.internal"
+_SOCKET = "unix:///var/run/docker.sock"
+_SECONDS = 10
+
+
+class NoEngine(Exception):
+    """No container engine answers; says what to do."""
+
+
+def address() -> str:
+    """The address of this machine that containers reach; empty where that is loopback.
+
+    Docker Desktop and Finch run containers in a machine of their own and pass what is sent to
+    ``host.docker.internal`` on to loopback. On Linux it is the gateway of the engine's bridge.
+
+    Raises:
+        NoEngine: neither Docker nor what DOCKER_HOST names answers.
+    """
+    where = os.environ.get("DOCKER_HOST") or _SOCKET
+    scheme, _, path = where.partition("://")
+    transport = httpx.HTTPTransport(uds=path) if scheme == "unix" else None
+    base = "http://engine" if scheme == "unix" else where.replace("tcp://", "http://", 1)
+    try:
+        with httpx.Client(base_url=base, transport=transport, timeout=_SECONDS) as client:
+            desktop = "Desktop" in str(client.get("/info").json().get("OperatingSystem"))
+            network = client.get("/networks/bridge").json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        raise NoEngine(
+            f"no container engine answers at {where}: start Docker, or let DOCKER_HOST name a socket "
+            "(podman system service; see docs/sam-local.md)"
+        ) from None
+    if desktop or sys.platform != "linux":
+        return ""
+    for part in network.get("IPAM", {}).get("Config") or []:
+        if part.get("Gateway"):
+            return str(part["Gateway"])
+    return ""
