@@ -195,6 +195,8 @@ class LambdaService:
             self.refuse_starts -= 1
             headers = {"x-amzn-ErrorType": "TooManyRequestsException", "Retry-After": "1"}
             return JSONResponse({"message": "Rate Exceeded."}, 429, headers)
+        if self.hold_starts:
+            return Response(status_code=202)
         async with self._starting:
             started = self._names.get(name) or await self._started(name)
             if started is None:
