@@ -65,7 +65,9 @@ def _run_in(scratch: str, options: argparse.Namespace, console: Console) -> int:
         console.print(f"[red]Cannot read the dataset:[/red] {error}")
         return 2
     if options.sam:
-        return run_for_sam.serve(policy, rows, options, console)
+        # The sample events are about the environment's own first row.
+        problems = rows + (read_rows(dataset_of(options.agent), None) if options.data else [])
+        return run_for_sam.serve(policy, problems, options, console)
     try:
         stack = EmulatedStack(
             policy,

@@ -8,17 +8,20 @@ import gzip
 import json
 import os
 
+import boto3
 import pytest
 
 from devkit.emulator.gateway import LambdaContext, environment_of
+from devkit.emulator.sam_services import JOB_RUNTIME, url, variables
 from devkit.emulator.stack import HANDLERS, EmulatedStack
+from devkit.emulator.template import load_template
 from environments.calculator import scripts as calculator
 from rollout.settings import settings
 from scripts.events import EVENTS, console_events, job_events, other_events, sample_events
 from tests.building import ROOT
 
 JOB = "arn:aws:sagemaker:us-west-2:123456789012:job/AgentRFT/my-job"
-REAL = "https://job-runtime.sagemaker.us-west-2.api.aws"
+NAMED = url(JOB_RUNTIME)
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +40,10 @@ def stack(tmp_path_factory):
 
 @pytest.fixture
 def invoke(stack):
-    """Invokes a door's handler; the real regional host is replaced by the simulator's."""
+    """Invokes a function's handler; the Job Runtime beside containers is replaced by the simulator's."""
 
     def call(door, name):
-        text = (EVENTS / f"{name}.json").read_text().replace(REAL, stack.simulator.url)
+        text = (EVENTS / f"{name}.json").read_text().replace(NAMED, stack.simulator.url)
         return environment_of(HANDLERS / f"{door}.py")()(
             json.loads(text), LambdaContext(timeout=60)
         )
@@ -57,7 +60,23 @@ def console(stack):
 
 def test_the_files_are_the_samples():
     names = [*sample_events(), *console_events(), *job_events(), *other_events()]
-    assert sorted(path.stem for path in EVENTS.glob("*.json")) == sorted(names)
+    assert sorted(path.stem for path in EVENTS.glob("*.json")) == sorted([*names, "env"])
+
+
+def test_the_functions_environment_is_the_services_own():
+    assert json.loads((EVENTS / "env.json").read_text()) == {"Parameters": variables()}
+    declared = load_template()["Globals"]["Function"]["Environment"]["Variables"]
+    assert set(variables()) <= set(declared)  # sam local passes on nothing else
+
+
+def test_an_endpoint_that_is_declared_and_empty_changes_no_client(monkeypatch):
+    for service in ("dynamodb", "s3", "lambda"):
+        name = f"AWS_ENDPOINT_URL_{service.upper()}"
+        declared = load_template()["Globals"]["Function"]["Environment"]["Variables"]
+        monkeypatch.setenv(name, declared[name])
+        keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
+        client = boto3.session.Session().client(service, "us-west-2", **keys)
+        assert client.meta.endpoint_url == f"https://{service}.us-west-2.amazonaws.com"
 
 
 def test_the_files_are_as_written():
