@@ -12,6 +12,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from devkit.emulator.sam_templates import ARCHITECTURE, prepare
 from devkit.places import ROOT, SHIPPED, TEMPLATE, repository, samconfig
 
 _PATHS = re.compile(r"^( +(?:CodeUri|ContentUri|ContextPath): )([\w./-]+)$", re.MULTILINE)
@@ -52,7 +53,7 @@ def build(architecture: str) -> int:
     """
     place = build_folder()
     _forget_what_was_built_against_others(place)
-    return run(
+    failed = run(
         "build",
         *("--template-file", str(template())),
         *("--build-dir", str(place / architecture)),
@@ -60,6 +61,9 @@ def build(architecture: str) -> int:
         *("--config-file", str(samconfig())),
         *("--parameter-overrides", f"Architecture={architecture}"),
     )
+    if not failed and architecture == ARCHITECTURE:
+        prepare(place / architecture)  # what sam local takes on this machine
+    return failed
 
 
 def _forget_what_was_built_against_others(place: Path) -> None:

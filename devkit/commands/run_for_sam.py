@@ -17,13 +17,13 @@ from devkit.commands.interrupts import wait_for_signal
 from devkit.commands.messages import wrong
 from devkit.emulator import container_host
 from devkit.emulator.job_runtime import PolicyFunction
-from devkit.emulator.sam_services import AWS, JOB_RUNTIME, LAMBDA, SamServices
+from devkit.emulator.sam_services import AWS, JOB_RUNTIME, LAMBDA, SamServices, variables
 from devkit.emulator.sam_templates import ARCHITECTURE, prepare
 from devkit.emulator.server import PortTaken
-from devkit.places import ROOT
+from devkit.places import ROOT, repository
+from devkit.sam import build_folder
 
 _REGION = "us-west-2"  # of the sample events, and samconfig.toml's
-_PORT, _CONSOLE_PORT = 3000, 3001
 
 
 def serve(
@@ -35,9 +35,13 @@ def serve(
     """Start the services, say how to start the functions, and serve until told to stop."""
     region = _region()
     try:
-        prepare(ROOT / ".aws-sam" / ARCHITECTURE)
+        prepare(build_folder() / ARCHITECTURE)
     except FileNotFoundError:
-        return wrong(FileNotFoundError("nothing is built: make build"))
+        return wrong(
+            FileNotFoundError(
+                "nothing is built for this machine: rollout build --architecture " + ARCHITECTURE
+            )
+        )
     try:
         with (
             tempfile.TemporaryDirectory() as scratch,
@@ -76,18 +80,29 @@ def _explain(
     body = scratch / "rollout.json"
     body.write_text(json.dumps(services.request("any-id-you-like", rows[0])))
     ours = ROOT / ".tools/sam/bin/sam"
-    sam = os.path.relpath(ours) if ours.exists() else "sam"
-    region = "" if services.region == _REGION else f" --region {services.region}"
+    sam = os.path.relpath(ours, repository()) if ours.exists() else "sam"
+    flags, page = _flags(services.region, scratch)
 
     def say(what: str, text: str) -> None:
         console.print(f"{what:<12}{text}", highlight=False, markup=False, soft_wrap=True)
 
     say("Job Runtime", f"{services.simulator.url}  (simulated; job {services.job_arn})")
     say("AWS", f"http://127.0.0.1:{AWS} DynamoDB and S3, http://127.0.0.1:{LAMBDA} Lambda")
-    say("API", f"{sam} local start-api{region}")
-    say("Console", f"{sam} local start-api{region} --config-env console")
-    say("Try", f"curl -s http://127.0.0.1:{_PORT}/rollout -d @{shlex.quote(str(body))}")
-    say("Look", f"http://127.0.0.1:{_CONSOLE_PORT}/")
-    say("A worker", f"DURABLE_EXECUTIONS_EXTERNAL_EMULATOR_PORT={LAMBDA} {sam} local invoke "
-        "WorkerFunction -e events/worker.json")  # fmt: skip
-    console.print(f"In {ROOT}, each in a terminal of its own. Ctrl-C stops.", markup=False)
+    say("API", f"{sam} local start-api{flags}")
+    say("Console", f"{sam} local start-api{flags}{page}")
+    say("Try", f"curl -s http://127.0.0.1:3000/rollout -d @{shlex.quote(str(body))}")
+    say("Look", "http://127.0.0.1:3001/")
+    say("Ready", f"start these in {repository()}, each in a terminal of its own; Ctrl-C stops")
+
+
+def _flags(region: str, scratch: Path) -> tuple[str, str]:
+    """What ``sam local start-api`` must be given for the API, and for the console besides."""
+    if repository() == ROOT:  # its samconfig.toml has the rest
+        return ("" if region == _REGION else f" --region {region}"), " --config-env console"
+    environ = scratch / "env.json"
+    environ.write_text(json.dumps({"Parameters": variables()}))
+    flags = (
+        f" --region {region} --env-vars {shlex.quote(str(environ))} --warm-containers LAZY"
+        f" --add-host {container_host.NAME}:host-gateway"
+    )
+    return flags, " --template .aws-sam/build/console.yaml --port 3001"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 
 import httpx
@@ -31,10 +32,13 @@ def address() -> str:
     transport = httpx.HTTPTransport(uds=path) if scheme == "unix" else None
     base = "http://engine" if scheme == "unix" else where.replace("tcp://", "http://", 1)
     try:
+        if scheme == "unix":  # httpx leaves a socket open that cannot be connected
+            with socket.socket(socket.AF_UNIX) as tried:
+                tried.connect(path)
         with httpx.Client(base_url=base, transport=transport, timeout=_SECONDS) as client:
             desktop = "Desktop" in str(client.get("/info").json().get("OperatingSystem"))
             network = client.get("/networks/bridge").json()
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+    except (OSError, httpx.HTTPError, httpx.InvalidURL, ValueError):
         raise NoEngine(
             f"no container engine answers at {where}: start Docker, or let DOCKER_HOST name a socket "
             "(podman system service; see docs/sam-local.md)"

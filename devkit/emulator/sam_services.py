@@ -19,13 +19,14 @@ from urllib.parse import SplitResult
 import httpx
 
 from devkit.emulator import container_host
-from devkit.emulator.gateway import HANDLERS, environment_of
+from devkit.emulator.gateway import environment_of
 from devkit.emulator.in_process import Answer, answering
 from devkit.emulator.job_runtime import JobRuntimeSimulator, PolicyFunction
 from devkit.emulator.lambda_service import WORKER, EventBus, InProcess, LambdaService
 from devkit.emulator.stack import forget_clients
 from devkit.emulator.store.local import LocalAws
 from devkit.emulator.template import table_properties
+from devkit.places import HANDLERS
 from rollout.contract import RolloutRequest
 from rollout.errors import NotFound
 from rollout.results import Rollout

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +57,3 @@ def _without(template: dict[str, Any], *, served: bool) -> dict[str, Any]:
 
 def _write(path: Path, template: dict[str, Any]) -> None:
     path.write_text(json.dumps(template, indent=1, default=str) + "\n")
-
-
-if __name__ == "__main__":
-    prepare(Path(sys.argv[1]) / ARCHITECTURE)

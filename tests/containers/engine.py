@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import httpx
 
 from devkit.emulator import container_host
 from tests.containers import image
@@ -61,11 +60,11 @@ def engine() -> Iterator[Engine]:
 
 
 def _podman(place: Path) -> Iterator[Engine]:
-    hosts, conf, socket = place / "hosts", place / "containers.conf", place / "podman.sock"
+    hosts, conf, address = place / "hosts", place / "containers.conf", place / "podman.sock"
     hosts.write_text(_HOSTS)
     template = (Path(__file__).parent / "containers.conf").read_text()
     conf.write_text(template.replace("@HOSTS@", str(hosts)))
-    environ = {"CONTAINERS_CONF": str(conf), "DOCKER_HOST": f"unix://{socket}"}
+    environ = {"CONTAINERS_CONF": str(conf), "DOCKER_HOST": f"unix://{address}"}
     podman = ["podman", "--root", str(place / "root"), "--runroot", str(place / "run")]
 
     def run(*arguments: str) -> None:
@@ -82,11 +81,11 @@ def _podman(place: Path) -> Iterator[Engine]:
     archive.unlink()
     with (place / "log").open("wb") as log:
         service = subprocess.Popen(
-            [*podman, "system", "service", "--time=0", f"unix://{socket}"],
+            [*podman, "system", "service", "--time=0", f"unix://{address}"],
             env={**os.environ, **environ}, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     try:
-        _wait_for(socket, service)
+        _wait_for(address, service)
         yield Engine(environ, ("--skip-pull-image",))
     finally:
         run("rm", "--force", "--all")
@@ -95,15 +94,11 @@ def _podman(place: Path) -> Iterator[Engine]:
         run("rmi", "--force", "--all")
 
 
-def _wait_for(socket: Path, service: subprocess.Popen[bytes]) -> None:
-    transport = httpx.HTTPTransport(uds=str(socket))
-    with httpx.Client(transport=transport, base_url="http://podman") as client:
-        for _ in range(100):
-            assert service.poll() is None, "podman system service ended"
-            try:
-                client.get("/_ping").raise_for_status()
-            except httpx.HTTPError:
-                time.sleep(0.1)
-            else:
-                return
+def _wait_for(path: Path, service: subprocess.Popen[bytes]) -> None:
+    for _ in range(100):
+        assert service.poll() is None, "podman system service ended"
+        with socket.socket(socket.AF_UNIX) as tried, suppress(OSError):
+            tried.connect(str(path))
+            return
+        time.sleep(0.1)
     raise AssertionError("podman system service does not answer")
