@@ -20,7 +20,8 @@ def under_stage(app: ASGIApp) -> Any:
         parameters, context = event.get("pathParameters") or {}, event.get("requestContext") or {}
         own = "/" + str(parameters.get("proxy") or "").strip("/")
         asked = str(context.get("path") or own).rstrip("/")
-        base = asked.removesuffix(own.rstrip("/"))
+        # sam local gives the route there, not what the browser asked for; its pages stand at the root.
+        base = asked.removesuffix(own.rstrip("/")) if asked.endswith(own.rstrip("/")) else ""
         await app({**scope, "path": base + own, "root_path": base}, receive, send)
 
     return placed
