@@ -81,7 +81,7 @@ format: .venv/ready ## apply ruff's fixes and format
 	ruff check --fix .
 	ruff format .
 
-setup: .venv/ready .tools/sam/ready .tools/emulator/ready .tools/scan/ready .tools/clients/ready .tools/browser/ready ## install everything, pinned and hashed
+setup: .venv/ready .tools/sam/ready .tools/emulator/ready .tools/scan/ready .tools/clients/ready .tools/browser/ready .tools/containers/ready ## install everything, pinned and hashed
 
 build: .venv/ready .tools/sam/ready ## sam build for both architectures, into .aws-sam/
 	rollout build --architecture both
@@ -139,6 +139,15 @@ clean: ## remove what the build and the tests left
 	fi; \
 	[ -n "$$found" ] || { echo "the browser tests need Chromium or Chrome on PATH; install one"; exit 1; }; \
 	ln -sf "$$found" .tools/browser/chromium; touch $@
+
+# The tests of sam local want containers: Docker's where it answers, else Debian's podman with runc.
+.tools/containers/ready:
+	@mkdir -p $(@D); if ! docker info >/dev/null 2>&1 && ! { command -v podman && command -v runc; } >/dev/null; then \
+	  sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	  { command -v apt-get >/dev/null && $$sudo apt-get update -qq && \
+	    $$sudo apt-get install -y -qq --no-install-recommends podman runc containernetworking-plugins iptables >/dev/null; } \
+	  || { echo "the tests of sam local need Docker, or podman with runc; install one"; exit 1; }; \
+	fi; touch $@
 
 .tools/sam/ready .tools/emulator/ready .tools/scan/ready .tools/clients/ready .tools/sdk/ready .tools/agentcore/ready: .tools/%/ready: requirements/%.txt .venv/ready
 	$(UV) venv -q --clear --python .venv/bin/python .tools/$*
