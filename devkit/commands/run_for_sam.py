@@ -71,7 +71,8 @@ def serve(
 
 def _region() -> str:
     """The user's region, as their AWS tools take it; the sample events' where they have none."""
-    return os.environ.get("AWS_REGION") or boto3.Session().region_name or _REGION
+    session: Any = boto3.Session()
+    return os.environ.get("AWS_REGION") or session.region_name or _REGION
 
 
 def _explain(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from typing import Any
 
 import httpx
 
@@ -37,7 +38,7 @@ def address() -> str:
                 tried.connect(path)
         with httpx.Client(base_url=base, transport=transport, timeout=_SECONDS) as client:
             desktop = "Desktop" in str(client.get("/info").json().get("OperatingSystem"))
-            network = client.get("/networks/bridge").json()
+            network: dict[str, Any] = client.get("/networks/bridge").json()
     except (OSError, httpx.HTTPError, httpx.InvalidURL, ValueError):
         raise NoEngine(
             f"no container engine answers at {where}: start Docker, or let DOCKER_HOST name a socket "
@@ -45,7 +46,5 @@ def address() -> str:
         ) from None
     if desktop or sys.platform != "linux":
         return ""
-    for part in network.get("IPAM", {}).get("Config") or []:
-        if part.get("Gateway"):
-            return str(part["Gateway"])
-    return ""
+    parts: list[dict[str, str]] = network.get("IPAM", {}).get("Config") or []
+    return next((part["Gateway"] for part in parts if part.get("Gateway")), "")
