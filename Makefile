@@ -70,7 +70,7 @@ deploy: .venv/ready .tools/sam/ready ## build and deploy, unless rollouts are in
 	  $(if $(ARCHITECTURE),--set "Architecture=$(ARCHITECTURE)")
 
 # What is linted: not what a user has put beside our environments.
-OURS := benchmarks devkit functions layers scripts tests $(addprefix environments/,__init__.py calculator wordle sql support_desk)
+OURS := benchmarks devkit functions hatch_build.py layers scripts tests $(addprefix environments/,__init__.py calculator wordle sql support_desk)
 
 lint: .venv/ready ## ruff and strict types
 	ruff check $(OURS)
