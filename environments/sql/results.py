@@ -81,7 +81,9 @@ def _by_exact(rows: list[Row]) -> dict[Row, list[tuple[float, ...]]]:
     found: dict[Row, list[tuple[float, ...]]] = defaultdict(list)
     for row in rows:
         cells = [_cell(value) for value in row]
-        exact = tuple((float, None) if isinstance(c, float) else (type(c), c) for c in cells)
+        exact: Row = tuple(
+            ("real", None) if isinstance(c, float) else (type(c).__name__, c) for c in cells
+        )
         found[exact].append(tuple(c for c in cells if isinstance(c, float)))
     return found
 
