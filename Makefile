@@ -53,6 +53,9 @@ audit: .tools/scan/ready ## ask the advisory service about every locked package;
 sbom: setup build ## write the layer's bill of materials, docs/sbom.json
 	python -m scripts.sbom
 
+simulate: .venv/ready ## play simulated histories of the real library (N= SEED=)
+	python -m tests.simulation --n $(N) $(if $(SEED),--seed $(SEED))
+
 chaos: .venv/ready ## kill workers by the thousand and reconcile (N= SEED=)
 	python -m tests.chaos.campaign --n $(N) $(if $(SEED),--seed $(SEED))
 
@@ -154,4 +157,4 @@ clean: ## remove what the build and the tests left
 	VIRTUAL_ENV=.tools/$* $(UV) pip install -q --require-hashes -r requirements/$*.txt
 	@touch $@
 
-.PHONY: help run test agent graph chaos compare-sdk scale deploy lint format setup build layer-size bench lock clean mutate scan audit sbom screenshot hostile plots
+.PHONY: help run test agent graph simulate chaos compare-sdk scale deploy lint format setup build layer-size bench lock clean mutate scan audit sbom screenshot hostile plots

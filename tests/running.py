@@ -37,6 +37,9 @@ class Ledger:
     def scored(self, result):
         self.log.append(("scored", result.rewards))
 
+    def keep(self, result):
+        pass
+
     def reported(self, result, report):
         self.log.append(("reported", report.delivery))
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from rollout.errors import Failure
+from dataclasses import replace
+
+from rollout.errors import Failure, NotFound
+from rollout.storage.records import Acceptance
 from tests.building import JOB_ARN, make_rollout
 
 FAILURE = Failure("sample-failed", "Sampling the policy failed", "policy", "gone")
@@ -16,5 +19,15 @@ def accept_durable(store, **body):
     return store.accept_durable(make_rollout(**body), entry_point="job")
 
 
-def begin(store, attempt=1):
-    return store.begin(JOB_ARN, "t-1", attempt)
+def begin(store, attempt=None):
+    """Take up what was accepted, as its execution or as that of another attempt."""
+    try:
+        acceptance = Acceptance.of(store.get(JOB_ARN, "t-1"))
+    except NotFound:
+        acceptance = Acceptance(JOB_ARN, "t-1", 1, "withdrawn")
+    return store.begin(replace(acceptance, attempt=attempt or acceptance.attempt))
+
+
+def lease_of(store, attempt=1):
+    """The lease of the execution that plays an attempt."""
+    return store.lease(make_rollout(), attempt)

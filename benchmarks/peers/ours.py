@@ -62,6 +62,15 @@ class Kept:
         """Keep the result."""
         self.results.append(result)
 
+    def note(self, result: Result) -> None:
+        """There is one place only."""
+
+    def keep(self, result: Result) -> None:
+        """Trajectories are not kept."""
+
+    def kept(self) -> None:
+        """Nor named."""
+
     def reported(self, result: Result, report: Report) -> None:
         """Its report is on its way."""
         if report.delivery != "delivered":

@@ -186,6 +186,9 @@ def test_a_failed_sample_is_not_repeated_and_keeps_its_boundary(function):
         def scored(self, result):
             written.append(result)
 
+        def keep(self, result):
+            pass
+
         def reported(self, result, report):
             pass
 

@@ -17,11 +17,10 @@ from rollout.storage.records import (
     Play,
     Records,
     Start,
-    StartAgain,
     Wait,
 )
 from tests.building import JOB_ARN, REGION, make_rollout, make_settings
-from tests.storing import FAILURE, accept, accept_durable, begin
+from tests.storing import FAILURE, accept, accept_durable, begin, lease_of
 
 READY = Result(
     status="ready", rewards=[0.5], output={"x": 1}, turns=2, transcript=[{"messages": []}]
@@ -45,6 +44,7 @@ def test_the_result_is_answered_from_the_row_and_kept_in_the_bucket(store):
     lease = accept(store).lease
     lease.sampling()
     lease.scored(READY)
+    lease.keep(READY)
     again = accept(store)
     assert isinstance(again, Deliver)
     assert again.record.result() == replace(READY, transcript=[])
@@ -61,7 +61,9 @@ def test_the_result_is_answered_from_the_row_and_kept_in_the_bucket(store):
 
 def test_nothing_but_numbers_is_kept_where_privacy_asks_for_it(store):
     private = Records(make_settings(record_content="numbers"))
-    private.accept(make_rollout(), lease_seconds=60, entry_point="api").lease.scored(READY)
+    lease = private.accept(make_rollout(), lease_seconds=60, entry_point="api").lease
+    lease.scored(READY)
+    lease.keep(READY)
     row = private.get(JOB_ARN, "t-1").row
     assert "output" not in row
     assert "content" not in row
@@ -85,16 +87,16 @@ def test_a_failure_before_any_turn_is_played_again_and_one_after_is_not(store):
 
 
 def test_a_dead_rollout_is_played_again_only_if_it_had_not_begun_to_sample(store):
-    accept(store, lease=-1, trajectory_id="untouched")
+    accept(store, lease=-31, trajectory_id="untouched")
     assert isinstance(accept(store, trajectory_id="untouched"), Play)
-    accept(store, lease=-1, trajectory_id="sampling").lease.sampling()
+    accept(store, lease=-31, trajectory_id="sampling").lease.sampling()
     decision = accept(store, trajectory_id="sampling")
     assert isinstance(decision, Close)
     assert decision.lease.attempt == 2
 
 
 def test_a_process_believed_dead_cannot_write_any_more(store):
-    zombie = accept(store, lease=-1).lease
+    zombie = accept(store, lease=-31).lease
     accept(store)
     with pytest.raises(AlreadyRunning):
         zombie.sampling()
@@ -142,42 +144,44 @@ def _open(store) -> int:
 def test_a_durable_rollout_is_accepted_begun_and_begun_again_by_the_same_execution(store):
     decision = accept_durable(store)
     assert isinstance(decision, Start)
-    assert decision.lease.attempt == 1
+    assert decision.acceptance.attempt == 1
     first = begin(store)
     assert first["request"]["instance"] == make_rollout().request.instance
     assert abs(first["accepted"] - time.time()) < 5
     assert begin(store) == first
     assert begin(store, attempt=2) is None
     assert store.get(JOB_ARN, "t-1").state == "running"
-    assert accept_durable(store) == Wait(attempt=1)
+    assert accept_durable(store) == Wait(decision.acceptance)
 
 
 def test_an_acceptance_is_withdrawn_unless_somebody_has_joined(store):
     first = accept_durable(store)
-    first.lease.withdraw(first.starter)
+    store.withdraw(first.acceptance)
     with pytest.raises(NotFound):
         store.get(JOB_ARN, "t-1")
     first = accept_durable(store)
-    assert accept_durable(store) == StartAgain(attempt=1)  # a repeat that may have started it
-    first.lease.withdraw(first.starter)
+    again = accept_durable(store)  # a repeat that may have started it
+    assert again == Start(first.acceptance, repeated=True)
+    store.withdraw(first.acceptance)
     assert store.get(JOB_ARN, "t-1").state == "accepted"
 
 
 def test_what_was_withdrawn_or_closed_is_not_begun(store):
     withdrawn = accept_durable(store)
-    withdrawn.lease.withdraw(withdrawn.starter)
+    store.withdraw(withdrawn.acceptance)
     assert begin(store) is None
     accept_durable(store)
     taken = store.take(store.get(JOB_ARN, "t-1"))
     assert isinstance(taken, Close)
     assert taken.lease.attempt == 2
-    assert begin(store) is None
+    assert begin(store, attempt=1) is None
     taken.lease.scored(replace(READY, status="failed", rewards=None))
     assert begin(store, attempt=2) is None
 
 
 def test_a_write_that_is_repeated_after_a_crash_changes_nothing(store):
-    lease = accept_durable(store).lease
+    accept_durable(store)
+    lease = lease_of(store)
     begin(store)
     for _ in range(2):
         lease.sampling()
@@ -191,7 +195,8 @@ def test_a_write_that_is_repeated_after_a_crash_changes_nothing(store):
 
 
 def test_whoever_was_taken_from_cannot_write_any_more(store):
-    lease = accept_durable(store).lease
+    accept_durable(store)
+    lease = lease_of(store)
     begin(store)
     store.take(store.get(JOB_ARN, "t-1"))
     for write in (lease.sampling, lambda: lease.scored(READY)):
@@ -200,14 +205,15 @@ def test_whoever_was_taken_from_cannot_write_any_more(store):
 
 
 def test_a_rollout_that_failed_before_any_turn_gets_another_attempt(store):
-    lease = accept_durable(store).lease
+    accept_durable(store)
+    lease = lease_of(store)
     begin(store)
     failed = replace(READY, status="failed", rewards=None, turns=0)
     lease.scored(failed)
     lease.reported(failed, Report("delivered"))
     again = accept_durable(store)
     assert isinstance(again, Start)
-    assert again.lease.attempt == 2
+    assert again.acceptance.attempt == 2
     assert begin(store, attempt=2) is not None
 
 

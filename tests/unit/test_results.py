@@ -35,13 +35,13 @@ class NamedSteps(InlineSteps):
         super().__init__(lambda: None, 0.0)
         self.names = []
 
-    def remember(self, name, write):
+    def remember(self, name, write, **limits):
         self.names.append(name)
-        return super().remember(name, write)
+        return super().remember(name, write, **limits)
 
-    def report(self, name, send):
+    def report(self, name, send, **limits):
         self.names.append(name)
-        super().report(name, send)
+        super().report(name, send, **limits)
 
 
 class ReplayedSteps(InlineSteps):
@@ -81,9 +81,14 @@ class Told:
 
     def reward(self, rewards):
         self.said.append(rewards)
+        if self._refusal:
+            raise self._refusal
 
     def scored(self, result):
         self.said.append(("scored", result))
+
+    def keep(self, result):
+        pass
 
     def reported(self, result, report):
         self.said.append(("reported", result, report.delivery, report.detail))
@@ -377,7 +382,7 @@ def test_the_effects_of_a_rollout_are_told_apart_by_name():
     # A durable execution finds its records by these, also across a deployment.
     steps = NamedSteps()
     played(ask, completion("1"), steps=steps)
-    assert steps.names == ["scored", "complete", "reward", "reported"]
+    assert steps.names == ["scored", "complete", "reward", "trajectory", "reported"]
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,7 @@ def test_a_broken_tool_fails_the_rollout_and_is_no_text():
             "delivered",
             ["complete", "reward", "reward"],
         ),
-        ([ReportRefused("409")], "refused", ["complete"]),
+        ([ReportRefused("409"), ReportRefused("409")], "refused", ["complete", "reward"]),
         ([None, ReportRefused("404")], "refused", ["complete", "reward"]),
         ([None, ReportUndelivered("429", retry_after=9)], "pending", ["complete", "reward"]),
     ],

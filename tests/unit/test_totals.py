@@ -65,7 +65,7 @@ def test_a_rollout_that_is_played_again_is_one_rollout(store):
 
 def test_an_acceptance_that_is_withdrawn_is_not_counted(store):
     decision = accept_durable(store)
-    decision.lease.withdraw(decision.starter)
+    store.withdraw(decision.acceptance)
     assert totals().rollouts == 0
 
 

@@ -18,12 +18,14 @@ from rollout.contract import InferenceParams
 from rollout.conversation import shared
 from rollout.errors import (
     AgentError,
-    BadReply,
+    AlreadyRunning,
     BudgetSpent,
+    ContextFull,
     OutOfTime,
     RolloutError,
     SampleFailed,
     StepRaised,
+    Unavailable,
 )
 from rollout.judgement import is_ending, of_step
 from rollout.policy import Policy
@@ -141,7 +143,7 @@ class Episode:
         self._started = 0
         self._tool_calls = 0
         self._closed = False
-        self.possibly_captured = 0
+        self._refused = 0
 
     # --- what an agent uses -------------------------------------------------------------------
 
@@ -211,15 +213,14 @@ class Episode:
             data, seconds = self._steps.turn(
                 index, body, lambda: self._policy.sample(body, self._budget.deadline)
             )
-            self._transcript.size += len(data)
-            reply = read_reply(data, _names(request), index)
-        except SampleFailed as error:
-            if error.captured != "no":
-                self.possibly_captured += 1
+        except RolloutError as error:
+            if _provably_refused(error):
+                with self._lock:
+                    self._refused += 1
             raise
-        except BadReply:
-            self.possibly_captured += 1  # unreadable to us, but stored by the platform
-            raise
+        self._transcript.size += len(data)
+        # What is unreadable to us is stored by the platform.
+        reply = read_reply(data, _names(request), index)
         self._remember(written, request, reply, seconds)
         return reply
 
@@ -327,6 +328,16 @@ class Episode:
         """End the episode: whatever still runs in the agent gets OutOfTime from now on."""
         with self._lock:
             self._closed = True
+
+    def captured(self) -> tuple[int, int]:
+        """Turns that were read, and turns that may have been captured besides.
+
+        Whatever was begun and is not provably refused may have been: a Sample that is still under way, a
+        reply nobody could read, an answer that was lost.
+        """
+        with self._lock:
+            read = len(self._transcript.turns)
+            return read, self._started - self._refused - read
 
     def usage(self) -> dict[str, int]:
         """Prompt and completion tokens over all turns."""
@@ -439,6 +450,14 @@ def _made(name: str, effect: Callable[[], Any]) -> Any:
         raise StepRaised(
             f"The step {name!r} returned what cannot be written as JSON: {error}."
         ) from None
+
+
+def _provably_refused(error: RolloutError) -> bool:
+    """Whether a failed turn was certainly not captured: no answer is needed to know it."""
+    if isinstance(error, SampleFailed):
+        return error.captured == "no"
+    # No time was left for another try, or storage did not let the first one begin.
+    return isinstance(error, (ContextFull, OutOfTime, Unavailable, AlreadyRunning))
 
 
 def _messages(prompt: str | Sequence[Message], system: str | None) -> list[Message]:

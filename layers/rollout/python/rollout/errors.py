@@ -318,11 +318,34 @@ class ReportRefused(TrainerError):
     slug = "report-refused"
     title = "The trainer refused the report"
 
+    @property
+    def may_settle(self) -> bool:
+        """Whether it may mean that the trainer does not see yet what it was told just before."""
+        return self.facts.get("answered") in (404, 409)
+
 
 class ReportUndelivered(TrainerError):
+    """A report did not get through, as far as we know.
+
+    Args:
+        possibly_taken: whether the trainer may have taken it all the same, so that a later no may be
+            about a repeat.
+    """
+
     slug = "report-undelivered"
     title = "The report is not delivered yet"
     status = 503
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        retry_after: int | None = None,
+        possibly_taken: bool = True,
+        **facts: Any,
+    ) -> None:
+        super().__init__(detail, retry_after=retry_after, **facts)
+        self.possibly_taken = possibly_taken
 
 
 class PlatformError(RolloutError):

@@ -110,11 +110,13 @@ class Report:
 
     Args:
         tries: how often each operation was sent, by ``complete`` and ``reward``.
+        kept: whether the trajectory is stored, where it is to be.
     """
 
     delivery: Delivery
     detail: str = ""
     tries: dict[str, int] = field(default_factory=dict[str, int])
+    kept: bool = True
 
     @property
     def retries(self) -> int:
@@ -122,19 +124,22 @@ class Report:
         return sum(sent - 1 for sent in self.tries.values())
 
 
-def abandoned(error: Abandoned | None = None) -> Result:
+def abandoned(error: Abandoned | None = None, *, sampled: bool = True) -> Result:
     """The result of a rollout whose process died after it began to sample.
 
     Failed whatever FailurePolicy says: a floor needs a turn that was captured for certain.
 
     Args:
         error: why, if more is known than that.
+        sampled: whether it may have begun to sample; where it has not, it may be played again.
     """
     error = error or Abandoned(
         "The process that played this rollout died after it had begun to sample; a second play "
         "would mix two attempts in one trajectory."
     )
-    return Result(status="failed", rewards=None, failure=error.failure(), possibly_captured=1)
+    return Result(
+        status="failed", rewards=None, failure=error.failure(), possibly_captured=int(sampled)
+    )
 
 
 def _digest(what: str, value: Any) -> str:

@@ -22,8 +22,17 @@ def shape_rewards(
         name: the agent's, for the message.
 
     Raises:
-        RewardError: the list's length is neither 1 nor the number of turns.
+        RewardError: the list's length is not the number of turns, or the sum is not finite.
     """
+    rewards = _spread(reward, turns, shape, name)
+    if not math.isfinite(sum(rewards)):
+        raise RewardError(f"Agent {name} returned rewards whose sum is not finite.")
+    return rewards
+
+
+def _spread(
+    reward: float | Sequence[float], turns: int, shape: RewardShape, name: str
+) -> list[float]:
     if isinstance(reward, (int, float)):
         if shape == "single":
             return [float(reward)]

@@ -2,16 +2,17 @@
 
 The order is what keeps the promises: the result is recorded before anything is reported, so a reward
 that was computed survives whatever dies next; CompleteRollout comes before UpdateReward, each
-repeated on its own; the terminal record is written last.
+repeated on its own; the trajectory is stored and the terminal record written last. Storage that does not
+answer holds a report up for some seconds and no longer: then the trainer is told first, and the result
+noted in the other storage meanwhile, where whoever finds the rollout abandoned looks for it.
 """
 
 from __future__ import annotations
 
-import contextvars
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
-from threading import Thread
 from typing import Any, Protocol
 
 from rollout.agent import Agent, as_metrics, as_outcome, call, observe_error, usable_metrics
@@ -24,6 +25,7 @@ from rollout.errors import (
     ReportRefused,
     ReportUndelivered,
     RolloutError,
+    Unavailable,
 )
 from rollout.feedback import Feedback
 from rollout.judgement import is_ending, of_agent
@@ -32,9 +34,14 @@ from rollout.results import Report, Result, Rollout, abandoned
 from rollout.rewards import shape_rewards
 from rollout.settings import Limits
 from rollout.steps import Steps
+from rollout.waiting import StillWaiting, wait_for
 
 # Seconds an agent has to replay what is recorded, when its deadline has passed meanwhile.
 _REPLAY = 20.0
+# Seconds for which a result that cannot be recorded holds up its report.
+_RECORD_FIRST_SECONDS = 3.0
+# Seconds for which a trajectory that cannot be stored holds up the terminal record.
+_KEEP_SECONDS = 5.0
 
 
 class Ledger(Protocol):
@@ -42,6 +49,18 @@ class Ledger(Protocol):
 
     def scored(self, result: Result) -> None:
         """Remember the result; from here on its reward survives."""
+        ...
+
+    def note(self, result: Result) -> None:
+        """Remember the result in another place, where the first does not answer."""
+        ...
+
+    def keep(self, result: Result) -> None:
+        """Store the trajectory."""
+        ...
+
+    def kept(self) -> None:
+        """Remember that the trajectory is stored after all."""
         ...
 
     def reported(self, result: Result, report: Report) -> None:
@@ -71,7 +90,7 @@ def run(
         results, not exceptions.
 
     Raises:
-        Unavailable: the records could not be written; the rollout can be taken up again.
+        Unavailable: the records could not be written.
     """
 
     def body() -> Result:
@@ -88,8 +107,51 @@ def run(
         result = steps.play(body)
     except Abandoned as error:
         result = abandoned(error)
-    steps.remember("scored", lambda: ledger.scored(result))
-    return result, deliver(result, steps=steps, feedback=feedback, ledger=ledger)
+    return result, conclude(
+        result,
+        steps=steps,
+        feedback=feedback,
+        ledger=ledger,
+        seconds=deadline - time.time(),
+    )
+
+
+def conclude(
+    result: Result,
+    *,
+    steps: Steps,
+    feedback: Feedback | None,
+    ledger: Ledger,
+    seconds: float = 0.0,
+) -> Report:
+    """Record a result, tell the trainer, store the trajectory, and remember what came of it.
+
+    Args:
+        seconds: left until the report must be on its way.
+    """
+
+    def score() -> None:
+        ledger.scored(result)
+
+    recorded = True
+    try:
+        steps.remember("scored", score, at_most=_RECORD_FIRST_SECONDS)
+    except Unavailable:  # the trainer need not wait for the table
+        recorded = False
+        with suppress(Unavailable):  # nor for the bucket
+            most = max(_RECORD_FIRST_SECONDS, seconds - _RECORD_FIRST_SECONDS)
+            steps.remember("noted", lambda: ledger.note(result), at_most=most)
+    report = _tell(result, steps, feedback)
+    try:
+        steps.remember("trajectory", lambda: ledger.keep(result), at_most=_KEEP_SECONDS)
+    except Unavailable:
+        report = replace(report, kept=False)
+    if not recorded:
+        steps.remember("scored late", score)
+    steps.remember("reported", lambda: ledger.reported(result, report))
+    if not report.kept:
+        steps.remember_later("trajectory late", lambda: _keep_late(result, ledger))
+    return report
 
 
 def deliver(
@@ -99,21 +161,45 @@ def deliver(
     feedback: Feedback | None,
     ledger: Ledger,
 ) -> Report:
-    """Tell the trainer how a rollout ended, and remember what came of it."""
+    """Tell the trainer how a recorded rollout ended, and remember what came of it."""
+    report = _tell(result, steps, feedback)
+    steps.remember("reported", lambda: ledger.reported(result, report))
+    return report
+
+
+def _tell(result: Result, steps: Steps, feedback: Feedback | None) -> Report:
+    """Tell the trainer: the trajectory is complete, then its reward."""
     report = Report("delivered")
     try:
         if feedback is not None:
-            steps.report("complete", lambda: feedback.complete(result.status))
+            _complete(result, steps, feedback)
             rewards = result.rewards
             if rewards is not None:
-                steps.report("reward", lambda: feedback.reward(rewards))
+                steps.report("reward", lambda: feedback.reward(rewards), settling=True)
     except ReportRefused as error:
         report = Report("refused", error.detail)
     except ReportUndelivered as error:
         report = Report("pending", error.detail)
-    report = replace(report, tries=dict(steps.tries))
-    steps.remember("reported", lambda: ledger.reported(result, report))
-    return report
+    return replace(report, tries=dict(steps.tries))
+
+
+def _complete(result: Result, steps: Steps, feedback: Feedback) -> None:
+    """Seal the trajectory.
+
+    A no does not keep the reward back: the trajectory may be sealed because an earlier try's answer was
+    lost, and a completed rollout without a reward fails the job. Where another sealed it as failed, the
+    reward is refused as well.
+    """
+    try:
+        steps.report("complete", lambda: feedback.complete(result.status))
+    except ReportRefused:
+        if result.rewards is None:
+            raise
+
+
+def _keep_late(result: Result, ledger: Ledger) -> None:
+    ledger.keep(result)
+    ledger.kept()
 
 
 def play(
@@ -173,8 +259,8 @@ def play(
         floor = limits.failure_policy.floor(error.boundary)
         if floor is not None and episode.turns > 0:
             rewards = shape_rewards(floor, episode.turns, limits.reward_shape, agent.name)
-    possibly_captured = episode.possibly_captured
-    if replayed and episode.turns == 0 and possibly_captured == 0:
+    turns, possibly_captured = episode.captured()
+    if replayed and turns == 0 and possibly_captured == 0:
         possibly_captured = 1  # it did not get as far as it had before
     return Result(
         status="failed" if rewards is None else "ready",
@@ -182,7 +268,7 @@ def play(
         metrics=metrics,
         output=output,
         failure=error.failure() if error else None,
-        turns=episode.turns,
+        turns=turns,
         possibly_captured=possibly_captured,
         usage=episode.usage(),
         seconds=round(time.time() - began, 3),
@@ -206,30 +292,12 @@ def _call(agent: Agent, episode: Episode) -> Any:
 
 
 def _within(function: Callable[[], Any], deadline: float) -> Any:
-    """Run a function on a thread of its own and wait for it until the deadline.
-
-    A thread because nothing else ends the wait for an agent that blocks: the report must go out in
-    time whatever the agent, a tool or the policy's server does. The thread cannot be killed; closing
-    the episode stops it at its next sample.
+    """Run the agent until the deadline; what is left of it stops at its next sample.
 
     Raises:
-        OutOfTime: the function was not done by the deadline.
+        OutOfTime: it was not done by the deadline.
     """
-    box: list[tuple[bool, Any]] = []
-
-    def work() -> None:
-        try:
-            box.append((True, function()))
-        except BaseException as error:  # noqa: BLE001 - carried over to the waiting thread
-            box.append((False, error))
-
-    context = contextvars.copy_context()
-    thread = Thread(target=context.run, args=(work,), name="agent", daemon=True)
-    thread.start()
-    thread.join(max(0.0, deadline - time.time()))
-    if not box:
-        raise OutOfTime("The agent had not answered when its time was over.")
-    done, value = box[0]
-    if not done:
-        raise value
-    return value
+    try:
+        return wait_for(function, deadline - time.time(), name="agent")
+    except StillWaiting:
+        raise OutOfTime("The agent had not answered when its time was over.") from None

@@ -8,13 +8,22 @@ value back when the rollout replays.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from rollout.backoff import Backoff
-from rollout.errors import ReportUndelivered
+from rollout.errors import ReportRefused, ReportUndelivered, RolloutError, Unavailable
 from rollout.results import Result
+from rollout.waiting import StillWaiting, wait_for
+
+T = TypeVar("T")
+
+# Seconds in which the trainer may not see yet what it was told just before.
+SETTLING_SECONDS = 10.0
+# Seconds after the reports' deadline in which a request still records; what one write may take at least.
+_RECORD_SECONDS, _ONE_WRITE_SECONDS = 1.0, 2.0
 
 _PAUSES = Backoff(first=0.2, longest=2.0)
 
@@ -76,12 +85,29 @@ class Steps(Protocol):
         """
         ...
 
-    def remember(self, name: str, write: Callable[[], Any]) -> Any:
-        """Write to the records; the write must be one that may happen twice."""
+    def remember(self, name: str, write: Callable[[], Any], *, at_most: float = math.inf) -> Any:
+        """Write to storage; repeat it while it raises Unavailable. It must be one that may happen twice.
+
+        Args:
+            at_most: seconds for which it is repeated, if less than what is left.
+
+        Raises:
+            Unavailable: time ran out first.
+        """
         ...
 
-    def report(self, name: str, send: Callable[[], None]) -> None:
+    def remember_later(self, name: str, write: Callable[[], None]) -> None:
+        """Write to storage when everything else is done, if there is a later."""
+        ...
+
+    def report(self, name: str, send: Callable[[], None], *, settling: bool = False) -> None:
         """Send a report; repeat it while it raises ReportUndelivered and time is left.
+
+        A no to the repeat of what the trainer may have taken is about the repeat, and counts as taken.
+
+        Args:
+            settling: whether a no may pass within seconds, because the trainer does not see yet what it
+                was told just before.
 
         Raises:
             ReportRefused: a final no from ``send``.
@@ -97,25 +123,44 @@ class InlineSteps:
         before_first_turn: called once before the first Sample goes out; records that from here on
             nobody can say that no turn was captured.
         report_deadline: epoch seconds until which a report is repeated.
+        told_before: whether another process may have sent these reports.
     """
 
-    def __init__(self, before_first_turn: Callable[[], None], report_deadline: float) -> None:
+    def __init__(
+        self,
+        before_first_turn: Callable[[], None],
+        report_deadline: float,
+        *,
+        told_before: bool = False,
+    ) -> None:
         self._before_first_turn = before_first_turn
         self._report_deadline = report_deadline
-        self._sampling = False
+        self._told_before = told_before
+        self.sampling = False
+        # Why the rollout cannot go on though nothing was sampled; an agent must not hold it up.
+        self._stopped: RolloutError | None = None
         self.tries: dict[str, int] = {}
 
     def play(self, body: Callable[[], Result]) -> Result:
-        return body()
+        result = body()
+        if self._stopped is not None:
+            raise self._stopped
+        return result
 
     def replaying(self) -> bool:
         return False
 
     def turn(self, index: int, request: bytes, sample: Callable[[], bytes]) -> Sampled:
         del index, request  # nothing replays here
-        if not self._sampling:
-            self._before_first_turn()
-            self._sampling = True
+        if self._stopped is not None:
+            raise self._stopped
+        if not self.sampling:
+            try:
+                self._before_first_turn()
+            except RolloutError as error:
+                self._stopped = error
+                raise
+            self.sampling = True
         began = time.monotonic()
         return Sampled(sample(), time.monotonic() - began)
 
@@ -123,35 +168,64 @@ class InlineSteps:
         del name, idempotent
         return effect()
 
-    def remember(self, name: str, write: Callable[[], Any]) -> Any:
-        del name
-        return write()
+    def remember(self, name: str, write: Callable[[], Any], *, at_most: float = math.inf) -> Any:
+        until = min(time.time() + at_most, self._report_deadline + _RECORD_SECONDS)
 
-    def report(self, name: str, send: Callable[[], None]) -> None:
+        def written() -> Any:
+            seconds = max(_ONE_WRITE_SECONDS, until - time.time())
+            try:
+                return wait_for(write, seconds, name=name)
+            except StillWaiting:
+                raise Unavailable(f"Storage did not answer in time ({name}).") from None
+
+        return repeat(written, until, on=Unavailable)
+
+    def remember_later(self, name: str, write: Callable[[], None]) -> None:
+        del name, write  # a request has no later
+
+    def report(self, name: str, send: Callable[[], None], *, settling: bool = False) -> None:
+        settled = time.time() + (SETTLING_SECONDS if settling else 0.0)
+        lost = self._told_before
+
         def counted() -> None:
+            nonlocal lost
             self.tries[name] = self.tries.get(name, 0) + 1
-            send()
+            try:
+                send()
+            except ReportUndelivered as error:
+                lost = lost or error.possibly_taken
+                raise
+            except ReportRefused as error:
+                if error.may_settle and time.time() < settled:
+                    detail = error.detail
+                    raise ReportUndelivered(detail, retry_after=1, possibly_taken=False) from None
+                if not lost:
+                    raise
+            else:
+                self._told_before = False
 
         repeat(counted, self._report_deadline)
 
 
-def repeat(send: Callable[[], None], deadline: float) -> None:
-    """Send a report; repeat it while it raises ReportUndelivered and another try is in time.
+def repeat(
+    send: Callable[[], T], deadline: float, *, on: type[RolloutError] = ReportUndelivered
+) -> T:
+    """Make a call; repeat it while it raises a passing error and another try is in time.
 
     Args:
-        send: sends it once.
+        send: makes it once.
         deadline: epoch seconds until which it is repeated.
+        on: the error that may pass.
 
     Raises:
-        ReportRefused: a final no from ``send``.
-        ReportUndelivered: time ran out first.
+        RolloutError: ``on``, when time ran out; any other of ``send``.
     """
     attempt = 0
     while True:
         attempt += 1
         try:
             return send()
-        except ReportUndelivered as error:
+        except on as error:
             pause = _PAUSES.pause(attempt, error.retry_after)
             if time.time() + pause >= deadline:
                 raise

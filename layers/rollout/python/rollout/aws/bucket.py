@@ -60,18 +60,17 @@ class Bucket:
 
 
 def _answering(call: Callable[[], Any]) -> Any:
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import ClientError
 
     try:
         return call()
     except ClientError as error:
-        answer: Any = error.response
-        code = str(answer.get("Error", {}).get("Code", ""))
+        code = clients.code_of(error.response)
         # Where the caller may not list the bucket, S3 says of a missing key that it is forbidden.
         if code in ("NoSuchKey", "AccessDenied"):
             raise NotFound("There is no such object in the bucket.") from None
         raise Unavailable(f"The bucket answered {code}.", retry_after=2) from None
-    except BotoCoreError as error:
+    except Exception as error:  # noqa: BLE001 - botocore's parsers raise anything at an odd body
         raise Unavailable(
             f"The bucket did not answer ({type(error).__name__}).", retry_after=2
         ) from None

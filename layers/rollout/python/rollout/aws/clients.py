@@ -63,16 +63,47 @@ def _client(service: str, region: str, endpoint: str, read_timeout: float, attem
     )
 
 
+def unreached() -> tuple[type[Exception], ...]:
+    """What botocore raises where nothing was sent: no connection, no name, no credentials, no request."""
+    from botocore import exceptions as boto
+
+    return (
+        boto.ConnectTimeoutError,
+        boto.EndpointConnectionError,  # refused, or the name did not resolve
+        boto.ProxyConnectionError,
+        boto.NoCredentialsError,
+        boto.PartialCredentialsError,
+        boto.CredentialRetrievalError,
+        boto.NoRegionError,
+        boto.ParamValidationError,
+    )
+
+
+def status_of(answer: Any) -> int | None:
+    """The HTTP status of an answer, of success or error, however odd; None where it names none."""
+    status = _object(_object(answer).get("ResponseMetadata")).get("HTTPStatusCode")
+    return status if isinstance(status, int) else None
+
+
+def code_of(answer: Any) -> str:
+    """The error code of an error answer, as text whatever the service wrote; at most 100 characters."""
+    return str(_object(_object(answer).get("Error")).get("Code", ""))[:100]
+
+
 def retry_after(metadata: Any) -> int:
     """The seconds that an error answer asks to wait; 0 where it names none that can be read.
 
     Args:
         metadata: botocore's ``ResponseMetadata``.
     """
-    text = str(metadata.get("HTTPHeaders", {}).get("retry-after", ""))
+    text = str(_object(_object(metadata).get("HTTPHeaders")).get("retry-after", ""))
     if not (text.isascii() and text.isdigit()):  # also "²" is a digit, and no number
         return 0
     return min(int(text[:9]), _LONGEST_WAIT)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def forget() -> None:

@@ -14,9 +14,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, TypeVar, cast
 
 from aws_durable_execution_sdk_python.config import (
     ChildConfig,
@@ -25,7 +28,12 @@ from aws_durable_execution_sdk_python.config import (
     StepSemantics,
 )
 from aws_durable_execution_sdk_python.context import DurableContext
-from aws_durable_execution_sdk_python.exceptions import NonDeterministicExecutionError, StepError
+from aws_durable_execution_sdk_python.exceptions import (
+    NonDeterministicExecutionError,
+    RetryableSerDesError,
+    StepError,
+    StepInterruptedError,
+)
 from aws_durable_execution_sdk_python.retries import RetryDecision
 from aws_durable_execution_sdk_python.serdes import SerDes, SerDesContext
 from aws_durable_execution_sdk_python.types import StepContext
@@ -36,6 +44,7 @@ from rollout.errors import (
     Abandoned,
     AlreadyRunning,
     BadReply,
+    NotFound,
     ReplayMismatch,
     ReportRefused,
     ReportUndelivered,
@@ -47,15 +56,19 @@ from rollout.errors import (
     rebuild,
 )
 from rollout.results import Result
-from rollout.steps import Sampled
+from rollout.steps import SETTLING_SECONDS, Sampled, repeat
+from rollout.waiting import StillWaiting, wait_for
 
 # A checkpoint holds 256 KB; JSON in UTF-8 may be longer than its characters.
 _MAX_CHECKPOINT = 200_000
-_PAUSES = Backoff(first=2.0, longest=300.0, least=0.5)
+_PAUSES = Backoff(first=2.0, longest=30.0, least=0.5)
+# How long an invocation tries to move a value that is too large for a checkpoint.
+_SPILL_SECONDS = 60.0
 # Kept of an invocation beyond the time one Sample may take.
 _MARGIN = 10.0
 
 Outcome = dict[str, Any]
+T = TypeVar("T")
 
 
 class _Later(Exception):
@@ -83,15 +96,28 @@ class Spill(SerDes[Any]):
         if len(text.encode()) <= self._limit:
             return text
         key = self._key(serdes_context.durable_execution_arn, serdes_context.operation_id)
-        self._bucket.put(key, text.encode())
+        self._patiently(lambda: self._bucket.put(key, text.encode()))
         return json.dumps({"key": key})
 
     def deserialize(self, data: str, serdes_context: SerDesContext) -> Any:
         del serdes_context
         document = json.loads(data)
         if "key" in document:
-            document = json.loads(self._bucket.get(document["key"]))
+            document = self._patiently(lambda: json.loads(self._bucket.get(document["key"])))
         return document["value"]
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        """Make a call to the bucket until it answers.
+
+        Raises:
+            RetryableSerDesError: it did not; the SDK gives the invocation up, and Lambda makes another.
+        """
+        try:
+            return repeat(call, time.time() + _SPILL_SECONDS, on=Unavailable)
+        except (Unavailable, NotFound, ValueError) as error:
+            raise RetryableSerDesError(
+                f"A step's value could not be moved ({type(error).__name__})."
+            ) from None
 
 
 class DurableSteps:
@@ -125,6 +151,8 @@ class DurableSteps:
         self._needed = sample_timeout + _MARGIN
         self._replay = replay
         self._retry_until = retry_until
+        # What the SDK ends this invocation with: no ``except`` or ``finally`` of an agent may swallow it.
+        self._ending: BaseException | None = None
         self.tries: dict[str, int] = {}
 
     def play(self, body: Callable[[], Result]) -> Result:
@@ -142,7 +170,12 @@ class DurableSteps:
 
         def inside(child: DurableContext) -> dict[str, Any]:
             self._inner = child
-            return body().dump()
+            try:
+                result = body()
+            finally:
+                if self._ending is not None:
+                    raise self._ending
+            return result.dump()
 
         config: ChildConfig[dict[str, Any]] = ChildConfig(serdes=self._spill)
         context: Any = self._context
@@ -194,21 +227,32 @@ class DurableSteps:
             )
         return _value(known)
 
-    def remember(self, name: str, write: Callable[[], Any]) -> Any:
-        return remember(self._context, self._spill, name, write, retry_until=self._retry_until)
+    def remember(self, name: str, write: Callable[[], Any], *, at_most: float = math.inf) -> Any:
+        return remember(
+            self._context,
+            self._spill,
+            name,
+            write,
+            retry_until=self._retry_until,
+            at_most=at_most,
+        )
 
-    def report(self, name: str, send: Callable[[], None]) -> None:
+    def remember_later(self, name: str, write: Callable[[], None]) -> None:
+        with suppress(Unavailable):
+            self.remember(name, write)
+
+    def report(self, name: str, send: Callable[[], None], *, settling: bool = False) -> None:
         def attempt(step: StepContext) -> Outcome:
             self.tries[name] = step.attempt
             try:
-                return {"value": send(), "tries": step.attempt}
+                _settled(send, SETTLING_SECONDS if settling else 0.0)
             except ReportRefused as error:
-                return {"error": error.record(), "tries": step.attempt}
+                if step.attempt == 1:
+                    return {"error": error.record(), "tries": step.attempt}
+            return {"value": None, "tries": step.attempt}
 
         try:
-            known = self._context.step(
-                attempt, name, _repeated(self._spill, ReportUndelivered, self._retry_until)
-            )
+            known = self._context.step(attempt, name, _reported(self._spill, self._retry_until))
         except StepError:
             raise ReportUndelivered(
                 f"The report {name!r} did not get through in time; the sweep goes on with it."
@@ -223,12 +267,17 @@ class DurableSteps:
     ) -> Outcome | None:
         """Make a recorded step inside the agent; None where an earlier attempt died in it."""
         config = _at_least_once(self._spill) if idempotent else _at_most_once(self._spill)
+        if self._ending is not None:
+            raise self._ending
         try:
             return cast("DurableContext", self._inner).step(attempt, name, config)
         except StepError:
             return None
         except NonDeterministicExecutionError:
             raise _mismatch(name, "another step was recorded in its place") from None
+        except BaseException as error:
+            self._ending = error
+            raise
 
     def _while_time_is_left(self, step: StepContext | None) -> None:
         """Put the step off to the next invocation if this one may end before it is done.
@@ -258,24 +307,62 @@ def remember(
     write: Callable[[], Any],
     *,
     retry_until: float,
+    at_most: float = math.inf,
 ) -> Any:
     """Write to the records as a step; the write must be one that may happen twice.
 
     Args:
         write: returns a JSON value; repeated while it raises Unavailable.
         retry_until: epoch seconds until which it is repeated.
+        at_most: seconds for which it is repeated, if less than what is left.
 
     Raises:
+        Unavailable: time ran out first.
         AlreadyRunning: from ``write``; the rollout is another's.
     """
 
     def attempt(_: StepContext) -> Outcome:
         try:
-            return {"value": write()}
+            if at_most == math.inf:
+                return {"value": write()}
+            return {"value": _within(write, at_most, name)}
         except AlreadyRunning as error:
             return {"error": error.record()}
+        except Unavailable as error:
+            if at_most == math.inf:
+                raise
+            return {"error": error.record()}
 
-    return _value(context.step(attempt, name, _repeated(spill, Unavailable, retry_until)))
+    try:
+        known = context.step(attempt, name, _repeated(spill, Unavailable, retry_until))
+    except StepError:
+        raise Unavailable(f"Storage did not answer in time ({name}).") from None
+    return _value(known)
+
+
+def _within(write: Callable[[], Any], seconds: float, name: str) -> Any:
+    """Repeat a write for some seconds, without the pauses of a suspension."""
+    until = time.time() + seconds
+
+    def once() -> Any:
+        try:
+            return wait_for(write, max(1.0, until - time.time()), name=name)
+        except StillWaiting:
+            raise Unavailable(f"Storage did not answer in time ({name}).") from None
+
+    return repeat(once, until, on=Unavailable)
+
+
+def _settled(send: Callable[[], None], seconds: float) -> None:
+    """Send a report; while its no may come from a trainer that does not see yet, send it again."""
+    until = time.time() + seconds
+    while True:
+        try:
+            return send()
+        except ReportRefused as error:
+            if not error.may_settle or time.time() >= until:
+                raise
+        time.sleep(1.0)
 
 
 def _at_most_once(spill: Spill) -> StepConfig:
@@ -290,13 +377,22 @@ def _at_least_once(spill: Spill) -> StepConfig:
     return StepConfig(retry_strategy=_only_later, serdes=spill)
 
 
-def _repeated(spill: Spill, transient: type[RolloutError], retry_until: float) -> StepConfig:
+def _reported(spill: Spill, retry_until: float) -> StepConfig:
+    """As :func:`_repeated`, for a report: one that died on its way is counted as sent."""
+    config = _repeated(spill, (ReportUndelivered, StepInterruptedError), retry_until)
+    return replace(config, step_semantics=StepSemantics.AT_MOST_ONCE_PER_RETRY)
+
+
+def _repeated(
+    spill: Spill, transient: type[Exception] | tuple[type[Exception], ...], retry_until: float
+) -> StepConfig:
     """Repeated with jitter while it fails with a transient error and time is left."""
 
     def strategy(error: Exception, attempts: int) -> RetryDecision:
         if not isinstance(error, transient) or time.time() >= retry_until:
             return RetryDecision.no_retry()
-        seconds = max(1, round(_PAUSES.pause(attempts, error.retry_after)))
+        asked = error.retry_after if isinstance(error, RolloutError) else None
+        seconds = max(1, round(_PAUSES.pause(attempts, asked)))
         return RetryDecision.retry(Duration.from_seconds(seconds))
 
     return StepConfig(retry_strategy=strategy, serdes=spill)

@@ -20,9 +20,12 @@ from rollout.feedback import Feedback, Status, client_token, keeper
 from rollout.settings import settings
 from rollout.steps import repeat
 from rollout.trust import Destination, check_metadata, job_runtime_endpoint
+from rollout.waiting import wait_for
 
 # A report is small and its answer quick; a slow one is better sent again than waited for.
 _REPORT_TIMEOUT = 10.0
+# Nor may the whole answer take longer than this: the time-out counts from byte to byte.
+_ANSWER_SECONDS = 15.0
 # How long RolloutFeedbackClient repeats a report that does not get through, seconds.
 _RETRY_SECONDS = 60.0
 # 400, 404, 409: the trainer will never take this report. Everything else may pass.
@@ -63,17 +66,20 @@ class JobFeedback:
         )
 
     def _send(self, operation: str, payload: Any, call: Callable[[str], Any]) -> None:
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore import exceptions as boto
 
         token = client_token(self.job_arn, self.trajectory_id, operation, payload)
         try:
-            call(token)
-        except ClientError as error:
-            raise _refused(operation, error) from None
-        except BotoCoreError as error:
-            raise ReportUndelivered(
-                f"{operation} did not get through ({type(error).__name__}).", retry_after=0
-            ) from None
+            answer = wait_for(lambda: call(token), _ANSWER_SECONDS, name=operation)
+        except boto.ClientError as error:
+            raise _refused(operation, error.response) from None
+        except clients.unreached() as error:
+            raise _undelivered(operation, error, possibly_taken=False) from None
+        except Exception as error:  # noqa: BLE001 - botocore's parsers raise anything at an odd body
+            raise _undelivered(operation, error, possibly_taken=True) from None
+        status = clients.status_of(answer)
+        if status is not None and not 200 <= status < 300:  # botocore takes a 300 for an answer
+            raise ReportUndelivered(f"{operation} answered {status}.")
 
 
 def feedback_for(destination: Destination) -> Feedback | None:
@@ -91,14 +97,24 @@ def _client(region: str, endpoint: str) -> Any:
     )
 
 
-def _refused(operation: str, error: Any) -> ReportRefused | ReportUndelivered:
-    # botocore fills these in for every answer, also one that no service wrote.
-    metadata = error.response["ResponseMetadata"]
-    status = metadata["HTTPStatusCode"]
-    detail = f"{operation} answered {status} {error.response['Error']['Code']}."
+def _undelivered(operation: str, error: Exception, *, possibly_taken: bool) -> ReportUndelivered:
+    return ReportUndelivered(
+        f"{operation} did not get through ({type(error).__name__}).",
+        retry_after=0,
+        possibly_taken=possibly_taken,
+    )
+
+
+def _refused(operation: str, answer: Any) -> ReportRefused | ReportUndelivered:
+    status, code = clients.status_of(answer) or 0, clients.code_of(answer)
+    detail = f"{operation} answered {status} {code}."
     if status in _FINAL:
         return ReportRefused(detail, operation=operation, answered=status)
-    return ReportUndelivered(detail, retry_after=clients.retry_after(metadata))
+    return ReportUndelivered(
+        detail,
+        retry_after=clients.retry_after(answer.get("ResponseMetadata", {})),
+        possibly_taken=not 400 <= status < 500,
+    )
 
 
 # --- under the reference SDK's names ----------------------------------------------------------------

@@ -221,15 +221,14 @@ def answering(call: Callable[[], Any]) -> Any:
     Raises:
         Unavailable: storage refused or did not answer; by error code, free of content.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import ClientError
 
     try:
         return call()
     except ClientError as error:
-        answer: Any = error.response
-        code = str(answer.get("Error", {}).get("Code", ""))
+        code = clients.code_of(error.response)
         raise Unavailable(f"Storage answered {code}.", retry_after=2) from None
-    except BotoCoreError as error:
+    except Exception as error:  # noqa: BLE001 - botocore's parsers raise anything at an odd body
         raise Unavailable(
             f"Storage did not answer ({type(error).__name__}).", retry_after=2
         ) from None
@@ -244,7 +243,7 @@ def _conflict(call: Callable[[], Any]) -> Conflict | None:
             call()
         except ClientError as error:
             answer: Any = error.response
-            if answer.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
+            if clients.code_of(answer) != "ConditionalCheckFailedException":
                 raise
             return Conflict(row_of(answer["Item"]) if answer.get("Item") else None)
         return None

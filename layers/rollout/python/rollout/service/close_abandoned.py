@@ -9,19 +9,20 @@ from typing import Any
 from rollout import trust
 from rollout.aws import clients
 from rollout.aws.feedback import feedback_for
-from rollout.errors import Abandoned, NotFound, Untrusted
+from rollout.errors import Abandoned, AlreadyRunning, NotFound, Unavailable, Untrusted
 from rollout.feedback import Feedback
 from rollout.results import Report, Result, abandoned
-from rollout.run import deliver
+from rollout.run import conclude, deliver
 from rollout.settings import Settings
 from rollout.steps import InlineSteps, Steps
-from rollout.storage import keys
 from rollout.storage.record import Record
-from rollout.storage.records import Close, Deliver, Records
+from rollout.storage.records import Acceptance, Close, Deliver, Records
 from rollout.telemetry import logs
 
 # Seconds one rollout's report is repeated here; what is left the next sweep takes up.
 _RETRY_SECONDS = 15.0
+# How often a rollout is looked at anew that changes while it is being closed.
+_MOST_LOOKS = 5
 # Why a rollout is closed, by the status in which its durable execution ended.
 _WHY = {
     "FAILED": "The durable execution that played this rollout failed.",
@@ -40,25 +41,26 @@ def close_execution(execution_arn: str, status: str, settings: Settings) -> Repo
         What became of its report; None where nothing had to be closed.
 
     Raises:
-        AlreadyRunning: somebody else was quicker; nothing was sent.
         NotFound: no such execution, or no such rollout.
         Unavailable: the records did not answer.
     """
     why = _WHY.get(status)
     if why is None:
         return None
-    started = _started(execution_arn, settings)
-    job_arn, trajectory_id, attempt = (
-        started["job_arn"],
-        started["trajectory_id"],
-        started["attempt"],
-    )
-    name = keys.execution(job_arn, trajectory_id, attempt)
-    logs.about(job_arn, trajectory_id, execution=name, execution_arn=execution_arn)
-    record = Records(settings).get(job_arn, trajectory_id)
-    if record.terminal or record.attempt != attempt:
-        return None
-    return close_abandoned(record, settings, why)
+    acceptance = _started(execution_arn, settings)
+    where = (acceptance.job_arn, acceptance.trajectory_id)
+    logs.about(*where, execution=acceptance.execution, execution_arn=execution_arn)
+    for _ in range(_MOST_LOOKS):
+        record = Records(settings).get(*where)
+        if record.terminal or record.attempt != acceptance.attempt:
+            return None
+        try:
+            return close_abandoned(record, settings, why)
+        except (
+            AlreadyRunning
+        ):  # it has changed since it was read; what it is now has to be finished
+            continue
+    raise Unavailable("The rollout changes while it is being closed; the event comes again.")
 
 
 def close_abandoned(record: Record, settings: Settings, why: str) -> Report:
@@ -73,13 +75,17 @@ def close_abandoned(record: Record, settings: Settings, why: str) -> Report:
         Unavailable: the records did not answer.
     """
     left = Records(settings).take(record)
-    steps = InlineSteps(lambda: None, time.time() + _RETRY_SECONDS)
+    steps = InlineSteps(
+        lambda: None, time.time() + _RETRY_SECONDS, told_before=left.record.sampling
+    )
     where = left.lease.rollout.destination
     try:
         if where.job_arn:
             trust.check_metadata(left.lease.rollout.request.metadata, settings)
     except Untrusted as error:  # the settings have changed since it was accepted
         result, report = _result(left, Abandoned(why)), Report("refused", error.detail)
+        if isinstance(left, Close):
+            left.lease.scored(result)
         left.lease.reported(result, report)
     else:
         feedback = feedback_for(where)
@@ -102,22 +108,38 @@ def finish(
         why: what became of the process, if more is known than that it died.
     """
     result = _result(left, why)
-    return result, deliver(result, steps=steps, feedback=feedback, ledger=left.lease)
+    told = conclude if isinstance(left, Close) else deliver
+    return result, told(result, steps=steps, feedback=feedback, ledger=left.lease)
 
 
 def _result(left: Deliver | Close, why: Abandoned | None) -> Result:
     if isinstance(left, Deliver):
         return left.record.result()
-    result = abandoned(why)
-    left.lease.scored(result)
-    return result
+    # The process may have told the trainer while the table did not answer; nothing else may be said then.
+    noted = left.lease.noted() if left.record.sampling else None
+    return noted or abandoned(why, sampled=left.record.sampling)
 
 
-def _started(execution_arn: str, settings: Settings) -> dict[str, Any]:
-    """What an execution was started with: job, trajectory and attempt."""
-    client = clients.client("lambda", settings.region)
+def has_ended(execution_arn: str, settings: Settings) -> str:
+    """The status in which a durable execution has ended without an answer; empty where it has not.
+
+    Raises:
+        Unavailable: Lambda did not say.
+    """
+    status = str(_execution(execution_arn, settings).get("Status", ""))
+    return status if status in _WHY else ""
+
+
+def _started(execution_arn: str, settings: Settings) -> Acceptance:
+    """What an execution was started with."""
+    return Acceptance(**json.loads(_execution(execution_arn, settings)["InputPayload"]))
+
+
+def _execution(execution_arn: str, settings: Settings) -> dict[str, Any]:
+    client = clients.client("lambda", settings.region, read_timeout=10)
     try:
-        known = client.get_durable_execution(DurableExecutionArn=execution_arn)
+        return client.get_durable_execution(DurableExecutionArn=execution_arn)
     except client.exceptions.ResourceNotFoundException:
         raise NotFound("Lambda knows no such execution; the sweep closes its rollout.") from None
-    return json.loads(known["InputPayload"])
+    except Exception as error:  # noqa: BLE001 - refused, lost or garbled: it did not say
+        raise Unavailable(f"Lambda did not answer ({type(error).__name__}).") from None

@@ -18,7 +18,7 @@ from rollout.results import Rollout
 from rollout.run import run
 from rollout.settings import Settings
 from rollout.storage import keys
-from rollout.storage.records import Records
+from rollout.storage.records import Acceptance, Records
 from rollout.telemetry import logs, traces
 from rollout.trust import check
 
@@ -32,19 +32,18 @@ def play_durable(
     """Play one accepted rollout, or go on where an earlier invocation stopped.
 
     Args:
-        started: what the execution was started with: ``{"job_arn", "trajectory_id", "attempt"}``; the
-            record holds the rest.
+        started: what the execution was started with: the fields of an ``Acceptance``; the record holds
+            the rest.
         context: the execution's.
 
     Returns:
         ``status`` and ``report``; ``status`` is ``superseded`` where the rollout is another's.
     """
-    job_arn, trajectory_id = started["job_arn"], started["trajectory_id"]
-    attempt = started["attempt"]
+    acceptance = Acceptance(**started)
     logs.about(
-        job_arn,
-        trajectory_id,
-        execution=keys.execution(job_arn, trajectory_id, attempt),
+        acceptance.job_arn,
+        acceptance.trajectory_id,
+        execution=acceptance.execution,
         execution_arn=context.execution_context.durable_execution_arn,
     )
     if context.is_replaying():
@@ -59,14 +58,16 @@ def play_durable(
             context,
             spill,
             "begin",
-            lambda: records.begin(job_arn, trajectory_id, attempt),
+            lambda: records.begin(acceptance),
             retry_until=time.time() + settings.times.execution_timeout,
         )
         if taken is None:
             return {"status": "superseded"}
         request = validate_rollout(taken["request"])
         rollout = Rollout.of(request, check(request, settings))
-        lease = records.lease(rollout, attempt, report_due_seconds=settings.times.execution_timeout)
+        lease = records.lease(
+            rollout, acceptance.attempt, report_due_seconds=settings.times.execution_timeout
+        )
         steps = DurableSteps(
             context,
             spill=spill,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +13,20 @@ from rollout.agent import Agent, load_agent
 from rollout.aws.feedback import feedback_for
 from rollout.aws.job_runtime import policy_for
 from rollout.contract import RolloutRequest
-from rollout.errors import OutOfTime, ReportRefused, ReportUndelivered
+from rollout.errors import (
+    OutOfTime,
+    ReportRefused,
+    ReportUndelivered,
+    RolloutError,
+    Unavailable,
+)
 from rollout.results import Report, Result, Rollout
 from rollout.run import run
 from rollout.service.close_abandoned import finish
 from rollout.settings import Settings
 from rollout.steps import InlineSteps
 from rollout.storage.drain import check_open
-from rollout.storage.record import bounded
+from rollout.storage.record import Lease, bounded
 from rollout.storage.records import Answer, Decision, Deliver, Play, Records
 from rollout.telemetry import logs, traces
 
@@ -92,10 +100,12 @@ def _carry_out(
     """Do what is left to do with a rollout, until ``end`` (epoch seconds) at the latest."""
     if isinstance(decision, Answer):
         return "answered", decision.record.result(), decision.record.report()
-    steps = InlineSteps(decision.lease.sampling, report_deadline=end)
+    steps = InlineSteps(
+        decision.lease.sampling, report_deadline=end, told_before=not isinstance(decision, Play)
+    )
     feedback = feedback_for(rollout.destination)
     if isinstance(decision, Play):
-        with traces.trace(rollout, agent, settings) as trace:
+        with traces.trace(rollout, agent, settings) as trace, _given_back(decision.lease, steps):
             result, report = run(
                 rollout,
                 agent=agent,
@@ -110,3 +120,15 @@ def _carry_out(
         return "played", result, report
     did = "delivered" if isinstance(decision, Deliver) else "closed"
     return did, *finish(decision, steps=steps, feedback=feedback)
+
+
+@contextmanager
+def _given_back(lease: Lease, steps: InlineSteps) -> Generator[None]:
+    """Give a rollout back that storage did not let begin: nothing was sampled, so it costs nothing."""
+    try:
+        yield
+    except Unavailable:
+        if not steps.sampling:
+            with suppress(RolloutError):
+                lease.give_back()
+        raise

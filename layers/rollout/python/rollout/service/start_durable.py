@@ -1,15 +1,14 @@
 """How an accepted rollout reaches the durable worker.
 
-The record comes first, then the named asynchronous start. A start that was refused for certain takes
-the record away again: nothing is half-accepted. Where nobody can tell, the record stays, and the same
-request or the sweep starts the execution under the same name, which Lambda starts only once.
+The record comes first, then the named asynchronous start. Where every start was refused for certain the
+record goes again: nothing is half-accepted. Where nobody can tell it stays, and the same request or the
+sweep starts the execution under the same name, which Lambda starts only once.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 from urllib.parse import quote, urlencode
 
 from rollout import trust
@@ -24,9 +23,8 @@ from rollout.errors import (
 )
 from rollout.results import Rollout
 from rollout.settings import Settings
-from rollout.storage import keys
 from rollout.storage.drain import check_open
-from rollout.storage.records import Records, Start, Wait
+from rollout.storage.records import Acceptance, Records, Start
 from rollout.telemetry import logs
 
 _FINAL = range(400, 500)
@@ -78,45 +76,45 @@ def start_durable(request: RolloutRequest, settings: Settings, *, entry_point: s
     if settings.max_running:
         _check_room(records, rollout, settings)
     decision = records.accept_durable(rollout, entry_point=entry_point)
-    where = rollout.destination
-    attempt = decision.lease.attempt if isinstance(decision, Start) else decision.attempt
-    name = keys.execution(where.job_arn, where.trajectory_id, attempt)
-    if not isinstance(decision, Wait):
+    acceptance = decision.acceptance
+    if isinstance(decision, Start):
         try:
-            start(where.job_arn, where.trajectory_id, attempt, settings)
+            start(acceptance, settings)
         except (Throttled, ConfigurationError):
-            if isinstance(decision, Start):
-                decision.lease.withdraw(decision.starter)
+            records.withdraw(acceptance)
             raise
-    accepted = Accepted(rollout, repeated=not isinstance(decision, Start), execution=name)
-    logs.accepted(group=rollout.group, execution=name, repeated=accepted.repeated)
-    return accepted
+    repeated = not isinstance(decision, Start) or decision.repeated
+    logs.accepted(group=rollout.group, execution=acceptance.execution, repeated=repeated)
+    return Accepted(rollout, repeated=repeated, execution=acceptance.execution)
 
 
-def start(job_arn: str, trajectory_id: str, attempt: int, settings: Settings) -> None:
-    """Start the worker's execution of one attempt; starting it again changes nothing.
+def start(acceptance: Acceptance, settings: Settings) -> str:
+    """Start the worker's execution of an acceptance; starting it again changes nothing.
+
+    One attempt: of several, the last one's no would say nothing about the others.
+
+    Returns:
+        The execution's ARN; empty where Lambda does not say it.
 
     Raises:
         Throttled: Lambda takes no more executions now; it was not started.
         ConfigurationError: Lambda refused for good; it was not started.
         Unavailable: nobody can tell whether it was started.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import ClientError
 
-    payload = {"job_arn": job_arn, "trajectory_id": trajectory_id, "attempt": attempt}
+    client = clients.client("lambda", settings.region, read_timeout=10, attempts=1)
     try:
-        clients.client("lambda", settings.region, read_timeout=10, attempts=3).invoke(
+        answer = client.invoke(
             FunctionName=settings.worker,
             InvocationType="Event",
-            DurableExecutionName=keys.execution(job_arn, trajectory_id, attempt),
-            Payload=json.dumps(payload, sort_keys=True).encode(),
+            DurableExecutionName=acceptance.execution,
+            Payload=json.dumps(asdict(acceptance), sort_keys=True).encode(),
         )
     except ClientError as error:
-        answer: Any = error.response
-        code = str(answer.get("Error", {}).get("Code", ""))
-        status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        code, status = clients.code_of(error.response), clients.status_of(error.response) or 0
         if code == "DurableExecutionAlreadyStartedException":
-            return
+            return ""
         if status == _TOO_MANY or code == "ServiceQuotaExceededException":
             raise Throttled("Lambda takes no more executions now.", retry_after=5) from None
         if status in _FINAL:
@@ -126,11 +124,17 @@ def start(job_arn: str, trajectory_id: str, attempt: int, settings: Settings) ->
         raise Unavailable(
             f"Starting the worker answered {code}; the same request again is safe.", retry_after=2
         ) from None
-    except BotoCoreError as error:
+    except clients.unreached() as error:
+        raise Throttled(
+            f"Lambda cannot be reached ({type(error).__name__}); nothing was started.",
+            retry_after=5,
+        ) from None
+    except Exception as error:  # noqa: BLE001 - lost or garbled: it may have been started
         raise Unavailable(
             f"Lambda did not answer ({type(error).__name__}); the same request again is safe.",
             retry_after=2,
         ) from None
+    return str(answer.get("DurableExecutionArn") or "")
 
 
 def _check_room(records: Records, rollout: Rollout, settings: Settings) -> None:

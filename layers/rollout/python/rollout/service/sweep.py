@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from rollout.errors import RolloutError
-from rollout.service.close_abandoned import close_abandoned
+from rollout.errors import ReportUndelivered, RolloutError, Unavailable
+from rollout.service.close_abandoned import close_abandoned, has_ended
 from rollout.service.health import check
 from rollout.service.start_durable import start
 from rollout.settings import Settings
 from rollout.storage.record import Record
-from rollout.storage.records import Records
+from rollout.storage.records import Acceptance, Records
 from rollout.telemetry import logs
 
 # Rollouts of one shard and run; seconds until what was taken up is due again; seconds kept at the end.
@@ -32,10 +32,11 @@ def sweep(settings: Settings, time_left: Callable[[], float]) -> dict[str, int]:
     healthy = _healthy(settings)
     done = {"started": 0, "delivered": 0, "closed": 0, "left": 0}
     records = Records(settings)
+    silent: set[str] = set()
     for record in records.due(time.time(), _LIMIT):
         if time_left() < _LAST:
             break
-        if not records.claim(record, _DUE_AGAIN):
+        if record.job_arn in silent or not _claimed(records, record):
             continue
         logs.about(record.job_arn, record.trajectory_id)
         try:
@@ -43,8 +44,21 @@ def sweep(settings: Settings, time_left: Callable[[], float]) -> dict[str, int]:
         except RolloutError as error:
             logs.refused(error)
             done["left"] += 1
+            if isinstance(error, ReportUndelivered):
+                # One trainer that does not answer must not hold up the others' rollouts.
+                silent.add(record.job_arn)
+        except Exception as error:  # noqa: BLE001 - a bug about one row must not hold up the others
+            logs.crashed(error)
+            done["left"] += 1
     logs.swept(done, healthy=healthy)
     return done
+
+
+def _claimed(records: Records, record: Record) -> bool:
+    try:
+        return records.claim(record, _DUE_AGAIN)
+    except Unavailable:
+        return False
 
 
 def _healthy(settings: Settings) -> bool:
@@ -59,9 +73,14 @@ def _healthy(settings: Settings) -> bool:
 
 def _finish(record: Record, settings: Settings) -> str:
     if record.state == "accepted":
-        start(record.job_arn, record.trajectory_id, record.attempt, settings)
-        return "started"
+        started = start(Acceptance.of(record), settings)
+        ended = has_ended(started, settings) if started else ""
+        if not ended:
+            return "started"
+        # It has begun and died before it took the rollout up, and nobody was told.
+        close_abandoned(record, settings, f"Its execution ended before it began ({ended}).")
+        return "closed"
     report = close_abandoned(record, settings, _WHY)
     if report.delivery == "pending":
-        return "left"
+        raise ReportUndelivered(report.detail)
     return "delivered" if record.state == "scored" else "closed"

@@ -102,6 +102,11 @@ def request(job_arn: str, trajectory_id: str, fingerprint: str) -> str:
     return f"requests/{_digest(job_arn, trajectory_id, fingerprint)}.json"
 
 
+def note(job_arn: str, trajectory_id: str, fingerprint: str) -> str:
+    """The object with a result that could not be written to the row; it expires as checkpoints do."""
+    return f"checkpoints/note-{_digest(job_arn, trajectory_id, fingerprint)}.json"
+
+
 def checkpoint(execution_arn: str, operation_id: str) -> str:
     """The object with a step's value that is too large for a checkpoint."""
     return f"checkpoints/{_digest(execution_arn, operation_id)}.json"
@@ -110,9 +115,9 @@ def checkpoint(execution_arn: str, operation_id: str) -> str:
 # --- executions -----------------------------------------------------------------------------------
 
 
-def execution(job_arn: str, trajectory_id: str, attempt: int) -> str:
-    """The durable execution's name: 64 hexadecimal characters, one per attempt of a rollout."""
-    return _digest(job_arn, trajectory_id, str(attempt))
+def execution(job_arn: str, trajectory_id: str, attempt: int, nonce: str) -> str:
+    """The durable execution's name: 64 hexadecimal characters, one per acceptance of a rollout."""
+    return _digest(job_arn, trajectory_id, str(attempt), nonce)
 
 
 def _digest(*parts: str) -> str:

@@ -24,7 +24,7 @@ from typing import Any, Literal, get_args
 from rollout.aws.bucket import Bucket
 from rollout.aws.table import Row, Table
 from rollout.contract import RolloutRequest
-from rollout.errors import AlreadyRunning, Failure
+from rollout.errors import AlreadyRunning, Failure, NotFound
 from rollout.results import Report, Result, Rollout
 from rollout.settings import Settings
 from rollout.storage import keys
@@ -38,6 +38,8 @@ STATES: tuple[State, ...] = get_args(State)
 SCHEMA = 2
 # Seconds after which a result that is not reported is taken up by the sweep.
 REPORT_DUE_SECONDS = 60.0
+# Seconds by which the clocks of two processes may differ: so long after a lease nobody is taken for dead.
+SKEW_SECONDS = 30.0
 # A row is at most 400 KB; what is larger stays in the S3 object only.
 _MAX_INLINE_JSON = 100_000
 
@@ -79,12 +81,17 @@ class Record:
         """Whether it may be played again: it ended, or its process died, before any turn."""
         if self.state == "failed":
             return self.result().untouched
-        return self.state == "running" and self.lease_until <= time.time() and not self.sampling
+        return self.state == "running" and self.lease_over and not self.sampling
 
     @property
     def dead(self) -> bool:
         """Whether its process died after it began to sample."""
-        return self.state == "running" and self.lease_until <= time.time() and self.sampling
+        return self.state == "running" and self.lease_over and self.sampling
+
+    @property
+    def lease_over(self) -> bool:
+        """Whether the lease is over by any clock."""
+        return self.lease_until + SKEW_SECONDS <= time.time()
 
     def result(self) -> Result:
         """The result as it was scored; the output is missing where it was too large for the row."""
@@ -173,23 +180,14 @@ class Lease:
         """Remember that the first Sample is about to go out: from here on a turn may be captured."""
         self._change({"sampling": True}, state="running")
 
-    def withdraw(self, starter: str) -> None:
-        """Take back the acceptance of a rollout that could not be started.
-
-        Not if somebody else has asked for the same rollout since: they may have started it.
-
-        Args:
-            starter: the mark that this process has left in the row.
-        """
-        ours = {"state": "accepted", "attempt": self.attempt, "starter": starter}
-        if self.table.delete(self.pk, keys.ROLLOUT, only_if=ours) is None:
-            self.totals.accepted(self.rollout.destination.job_arn, -1)
+    def give_back(self) -> None:
+        """End the lease of a rollout that was not sampled, so that it may be played again at once."""
+        now = time.time()
+        over = {"lease_until": round(now - SKEW_SECONDS, 3), "sampling": False, "due_at": iso(now)}
+        self._change(over, state="running")
 
     def scored(self, result: Result) -> None:
-        """Remember the result in the row, then the trajectory in the bucket.
-
-        The row comes first: the reward must survive even where the bucket does not answer.
-        """
+        """Remember the result in the row."""
         keep = self.settings.storage.record_content == "full"
         where = self.rollout.destination
         sets: dict[str, Any] = {
@@ -211,8 +209,38 @@ class Lease:
             sets["output"] = bounded(result.output, "null")
             sets["content"] = keys.trajectory(where.job_arn, where.trajectory_id)
         self._change(sets, state="running", removes=("request", "request_key"))
-        if keep:
+
+    def note(self, result: Result) -> None:
+        """Remember the result in the bucket, because the table does not answer."""
+        self.bucket.put(self._note, json.dumps(replace(result, transcript=[]).dump()).encode())
+
+    def noted(self) -> Result | None:
+        """The result that a process noted which could not record it; None if none did.
+
+        Raises:
+            Unavailable: the bucket does not say.
+        """
+        try:
+            return Result.load(json.loads(self.bucket.get(self._note)))
+        except NotFound:
+            return None
+
+    @property
+    def _note(self) -> str:
+        where = self.rollout.destination
+        return keys.note(where.job_arn, where.trajectory_id, self.rollout.fingerprint)
+
+    def keep(self, result: Result) -> None:
+        """Store the trajectory in the bucket, where content is kept at all."""
+        if self.settings.storage.record_content == "full":
             self._store(result)
+
+    def kept(self) -> None:
+        """Name the trajectory in the row again: it was stored after all."""
+        where = self.rollout.destination
+        name = keys.trajectory(where.job_arn, where.trajectory_id)
+        ours = {"attempt": self.attempt}
+        self.table.change(self.pk, keys.ROLLOUT, {"content": name}, only_if=ours)
 
     def reported(self, result: Result, report: Report) -> None:
         """Remember what became of the report; the rollout is terminal unless it is pending."""
@@ -222,10 +250,11 @@ class Lease:
         if report.tries:
             known["tries"] = report.tries
         sets: dict[str, Any] = {"report": json.dumps(known)}
+        unkept = () if report.kept else ("content",)
         if report.delivery == "pending":
             # Whoever reported has given up; from here on it is the sweep's.
             due = iso(time.time() + REPORT_DUE_SECONDS)
-            self._change({**sets, "due_at": due}, state="scored")
+            self._change({**sets, "due_at": due}, state="scored", removes=unkept)
             return
         # A reward the trainer refused did not count: the rollout failed, whatever it scored.
         refused = report.delivery == "refused"
@@ -233,7 +262,7 @@ class Lease:
         fault = result.failure.boundary if result.failure else None
         if refused:
             fault = sets["boundary"] = "trainer"
-        if self._change(sets, state="scored", removes=("open_shard", "due_at")):
+        if self._change(sets, state="scored", removes=("open_shard", "due_at", *unkept)):
             counted = replace(result, status=sets["state"])
             where = self.rollout.destination
             self.totals.ended(where.job_arn, self.rollout.group, counted, fault=fault)
@@ -245,7 +274,11 @@ class Lease:
         if conflict is None:
             return True
         # A durable execution repeats a write it died after: what is there already is no conflict.
-        row = conflict.row or self.table.get(self.pk, keys.ROLLOUT) or {}
+        row = conflict.row or self.table.get(self.pk, keys.ROLLOUT)
+        if (
+            row is None
+        ):  # removed under our feet: there is nothing to write to, and nobody took over
+            return False
         still_ours = row.get("attempt") == self.attempt
         if not still_ours or _place(row["state"]) < _place(sets.get("state", state)):
             raise AlreadyRunning(

@@ -7,6 +7,7 @@ no turn can have been captured, and fenced by the attempt's number.
 from __future__ import annotations
 
 import json
+import random
 import time
 import uuid
 from collections.abc import Iterator
@@ -15,13 +16,14 @@ from typing import Any
 
 from rollout.aws.bucket import Bucket
 from rollout.aws.table import Row, Table
-from rollout.errors import AlreadyRunning, BodyMismatch, NotFound
+from rollout.errors import AlreadyRunning, BodyMismatch, NotFound, Unavailable
 from rollout.results import Rollout
 from rollout.settings import Settings
 from rollout.storage import keys
 from rollout.storage.record import (
     REPORT_DUE_SECONDS,
     SCHEMA,
+    SKEW_SECONDS,
     Lease,
     Record,
     epoch,
@@ -33,6 +35,32 @@ from rollout.trust import is_name
 
 # Seconds after which a rollout that was accepted and not begun is started again.
 _START_DUE_SECONDS = 120.0
+# How often a row is looked at anew while others change it.
+_MOST_LOOKS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """One acceptance of a rollout: what its durable execution is started with, and named after.
+
+    Args:
+        nonce: of this acceptance alone: one that was withdrawn has left an execution's name used up.
+    """
+
+    job_arn: str
+    trajectory_id: str
+    attempt: int
+    nonce: str
+
+    @classmethod
+    def of(cls, record: Record) -> Acceptance:
+        """The acceptance a row tells of."""
+        return cls(record.job_arn, record.trajectory_id, record.attempt, record.row["nonce"])
+
+    @property
+    def execution(self) -> str:
+        """The name of its durable execution."""
+        return keys.execution(self.job_arn, self.trajectory_id, self.attempt, self.nonce)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,31 +98,25 @@ Decision = Play | Deliver | Close | Answer
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """It is accepted: start its durable execution.
+    """It is accepted, and as far as anybody knows not begun: start its durable execution.
 
     Args:
-        starter: the mark this process has left in the row, by which it may take the row back.
+        acceptance: of which attempt; names the execution.
+        repeated: whether it was accepted before.
     """
 
-    lease: Lease
-    starter: str
-
-
-@dataclass(frozen=True, slots=True)
-class StartAgain:
-    """It was accepted before and nobody has seen it begin: start the same execution again."""
-
-    attempt: int
+    acceptance: Acceptance
+    repeated: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
     """Somebody has it, or it has ended: there is nothing to start."""
 
-    attempt: int
+    acceptance: Acceptance
 
 
-DurableDecision = Start | StartAgain | Wait
+DurableDecision = Start | Wait
 
 
 class Records:
@@ -139,18 +161,20 @@ class Records:
             Unavailable: the table did not answer; nothing is accepted.
         """
         row = self._new_row(rollout, lease_seconds=lease_seconds, entry_point=entry_point)
-        conflict = self._table.put(row)
-        if conflict is None:
-            self._totals.accepted(rollout.destination.job_arn)
+        try:
+            record = self._put_new(rollout, row)
+        except NotFound:
+            raise Unavailable("Its row has just been removed; ask again.", retry_after=1) from None
+        if record is None:
             return Play(self.lease(rollout, 1))
-        record = self._same_body(rollout, conflict.row)
         if record.replayable:
             row["attempt"] = record.attempt + 1
             return Play(self._take_over(rollout, record, row))
         if record.dead:
             return Close(self._seize(rollout, record, row["lease_until"]), record)
         if record.state in ("accepted", "running"):
-            left = max(1, min(30, round(record.lease_until - time.time())))
+            over = record.lease_until + SKEW_SECONDS
+            left = max(1, min(30, round(over - time.time())))
             raise AlreadyRunning("This rollout is being played; ask again later.", retry_after=left)
         if record.state == "scored":
             return Deliver(self.lease(rollout, record.attempt), record)
@@ -159,49 +183,103 @@ class Records:
     def accept_durable(self, rollout: Rollout, *, entry_point: str) -> DurableDecision:
         """Accept a rollout that a durable execution is to play.
 
+        The row counts in ``starts`` how many callers may have started the execution: each adds itself
+        before it starts it, and takes itself out when it was refused. The last one takes the row away.
+
         Raises:
             BodyMismatch, Unavailable: as :meth:`accept`.
         """
-        starter = uuid.uuid4().hex
         row = self._new_row(
             rollout, lease_seconds=self._settings.times.execution_timeout, entry_point=entry_point
         )
-        row |= {"state": "accepted", "starter": starter}
+        row |= {"state": "accepted", "starts": 1}
         row |= {"due_at": iso(time.time() + _START_DUE_SECONDS), **self._keep_request(rollout)}
-        conflict = self._table.put(row)
-        if conflict is None:
-            self._totals.accepted(rollout.destination.job_arn)
-            return Start(self.lease(rollout, 1), starter)
-        record = self._same_body(rollout, conflict.row)
+        for _ in range(_MOST_LOOKS):
+            decision = self._decide_durable(rollout, row)
+            if decision is not None:
+                return decision
+        raise Unavailable("Others ask for this rollout at the same moment.", retry_after=1)
+
+    def _decide_durable(self, rollout: Rollout, row: dict[str, Any]) -> DurableDecision | None:
+        """What to do with a rollout; None where the row changed while it was looked at."""
+        row["attempt"] = 1
+        try:
+            record = self._put_new(rollout, row)
+        except NotFound:  # withdrawn between the write and the look
+            return None
+        if record is None:
+            return Start(Acceptance.of(Record.of(row)), repeated=False)
         if record.state == "accepted":
-            # Whoever accepted it must not take it away again under our feet.
-            expected = {"state": "accepted", "attempt": record.attempt}
-            sets = {"starter": starter}
-            lost = self._table.change(row["pk"], keys.ROLLOUT, sets, only_if=expected)
-            return Wait(record.attempt) if lost else StartAgain(record.attempt)
+            joined = self._starts(record, +1)
+            return Start(Acceptance.of(record), repeated=True) if joined else None
         if record.replayable:
             row["attempt"] = record.attempt + 1
             try:
-                return Start(self._take_over(rollout, record, row), starter)
+                self._take_over(rollout, record, row)
             except AlreadyRunning:
-                pass
-        return Wait(record.attempt)
+                return None
+            return Start(Acceptance.of(Record.of(row)), repeated=False)
+        return Wait(Acceptance.of(record))
 
-    def begin(self, job_arn: str, trajectory_id: str, attempt: int) -> dict[str, Any] | None:
+    def withdraw(self, acceptance: Acceptance) -> None:
+        """Take oneself out of an acceptance whose start was certainly refused.
+
+        The row goes if nobody else may have started it: then nothing was accepted.
+        """
+        for _ in range(_MOST_LOOKS):
+            row = self._row(acceptance.job_arn, acceptance.trajectory_id)
+            record = Record.of(row) if row else None
+            if record is None or record.state != "accepted" or Acceptance.of(record) != acceptance:
+                return
+            if int(record.row["starts"]) > 1:
+                if self._starts(record, -1):
+                    return
+                continue
+            alone = {"state": "accepted", "nonce": acceptance.nonce, "starts": 1}
+            if self._table.delete(str(record.row["pk"]), keys.ROLLOUT, only_if=alone) is None:
+                self._totals.accepted(acceptance.job_arn, -1)
+                return
+
+    def _starts(self, record: Record, change: int) -> bool:
+        """Count one caller more or less who may have started an acceptance; False if the row changed."""
+        starts = int(record.row["starts"])
+        expected = {"state": "accepted", "nonce": record.row["nonce"], "starts": starts}
+        sets = {"starts": starts + change}
+        pk = str(record.row["pk"])
+        return self._table.change(pk, keys.ROLLOUT, sets, only_if=expected) is None
+
+    def _put_new(self, rollout: Rollout, row: dict[str, Any]) -> Record | None:
+        """Write the row of a rollout nobody knows; else the record of the one in place.
+
+        A row that is our own was written by an attempt whose answer was lost.
+
+        Raises:
+            NotFound: the one in place is gone again.
+        """
+        conflict = self._table.put(row)
+        record = None if conflict is None else self._same_body(rollout, conflict.row)
+        if record is not None and record.row["nonce"] != row["nonce"]:
+            return record
+        self._totals.accepted(rollout.destination.job_arn)
+        return None
+
+    def begin(self, acceptance: Acceptance) -> dict[str, Any] | None:
         """Take up an accepted rollout; may be called again by the same execution.
 
         Returns:
             Its ``request`` and when it was ``accepted`` (epoch seconds); None where it is another's:
             closed, taken over, or withdrawn.
         """
-        row = self._row(job_arn, trajectory_id)
-        if row is not None and row["state"] == "accepted" and int(row["attempt"]) == attempt:
-            sets = {"state": "running", "due_at": iso(float(row["lease_until"]))}
-            expected = {"state": "accepted", "attempt": attempt}
-            pk = keys.rollout(job_arn, trajectory_id)
+        pk = keys.rollout(acceptance.job_arn, acceptance.trajectory_id)
+        ours = {"attempt": acceptance.attempt, "nonce": acceptance.nonce}
+        row = self._table.get(pk, keys.ROLLOUT)
+        if row is not None and row["state"] == "accepted":
+            due = iso(float(row["lease_until"]) + SKEW_SECONDS)
+            sets = {"state": "running", "due_at": due}
+            expected = {"state": "accepted", **ours}
             self._table.change(pk, keys.ROLLOUT, sets, only_if=expected)
-            row = self._row(job_arn, trajectory_id)
-        if row is None or row["state"] != "running" or int(row["attempt"]) != attempt:
+            row = self._table.get(pk, keys.ROLLOUT)
+        if row is None or row["state"] != "running" or any(row[k] != v for k, v in ours.items()):
             return None
         return {"request": self._request(row), "accepted": epoch(row["accepted_at"])}
 
@@ -214,19 +292,37 @@ class Records:
         Raises:
             AlreadyRunning: somebody else was quicker.
         """
-        rollout = record.rollout(self._request(record.row))
+        rollout = record.rollout(self._readable_request(record.row))
         if record.state == "scored":
             return Deliver(self.lease(rollout, record.attempt), record)
         until = time.time() + REPORT_DUE_SECONDS
         return Close(self._seize(rollout, record, until), record)
 
     def due(self, until: float, limit: int) -> Iterator[Record]:
-        """The open rollouts for which something is due, the longest due first within each shard."""
-        for shard in range(keys.SHARDS):
-            for pk in self._table.due(keys.open_shard(shard), iso(until), limit):
-                row = self._table.get(pk, keys.ROLLOUT)
+        """The open rollouts for which something is due, the longest due first within each shard.
+
+        The shards come in another order each time, so that none is always the last.
+        """
+        shards = list(range(keys.SHARDS))
+        random.shuffle(shards)
+        for shard in shards:
+            for pk in self._due(shard, until, limit):
+                row = self._look(pk)
                 if row is not None and "due_at" in row and row["due_at"] <= iso(until):
                     yield Record.of(row)
+
+    def _due(self, shard: int, until: float, limit: int) -> list[str]:
+        """Keys of what is due in a shard; none where storage does not say, the next sweep looks again."""
+        try:
+            return self._table.due(keys.open_shard(shard), iso(until), limit)
+        except Unavailable:
+            return []
+
+    def _look(self, pk: str) -> Row | None:
+        try:
+            return self._table.get(pk, keys.ROLLOUT)
+        except Unavailable:
+            return None
 
     def claim(self, record: Record, seconds: float) -> bool:
         """Put off when a rollout is due, so that two sweeps do not do the same; False if too late."""
@@ -287,16 +383,26 @@ class Records:
             return json.loads(row["request"])
         return json.loads(self._bucket.get(row["request_key"])) if "request_key" in row else None
 
+    def _readable_request(self, row: Row) -> dict[str, Any] | None:
+        """As :meth:`_request`; None as well where it cannot be read: a rollout is closed without it."""
+        try:
+            return self._request(row)
+        except (Unavailable, NotFound, ValueError):
+            return None
+
     def _seize(self, rollout: Rollout, record: Record, lease_until: float) -> Lease:
         """Take a rollout from a process that is gone, to bring it to its end."""
         row = {**record.row, "state": "running", "attempt": record.attempt + 1}
-        row |= {"lease_until": lease_until, "due_at": iso(lease_until)}
+        row |= {"lease_until": lease_until, "due_at": iso(lease_until + SKEW_SECONDS)}
+        row["nonce"] = uuid.uuid4().hex
         return self._take_over(rollout, record, row)
 
     def _take_over(self, rollout: Rollout, record: Record, row: Row) -> Lease:
         """Write the next attempt's row, unless somebody else was quicker."""
         expected = {"attempt": record.attempt, "state": record.state}
-        if self._table.put(row, only_if=expected) is not None:
+        conflict = self._table.put(row, only_if=expected)
+        # Where the row in place is our own, the answer to our first attempt was lost.
+        if conflict is not None and (conflict.row or {}).get("nonce") != row["nonce"]:
             raise AlreadyRunning("Another request has just taken this rollout.", retry_after=1)
         if record.state == "failed":
             self._totals.reopened(record.job_arn, record.result(), fault=record.row.get("boundary"))
@@ -321,13 +427,14 @@ class Records:
             "agent": self._settings.agent,
             "entry_point": entry_point,
             "attempt": 1,
+            "nonce": uuid.uuid4().hex,
             "sampling": False,
             "accepted_at": iso(now),
             "lease_until": round(now + lease_seconds, 3),
             "job_shard": keys.job_shard(job, shard),
             "group_key": keys.group(job, rollout.group),
             "open_shard": keys.open_shard(shard),
-            "due_at": iso(now + lease_seconds),
+            "due_at": iso(now + lease_seconds + SKEW_SECONDS),
             "expires_at": int(now) + self._settings.storage.retention_days * 86_400,
             "endpoint": where.endpoint,
             "region": where.region,

@@ -1,0 +1,63 @@
+"""Play many histories: ``python -m tests.simulation --n 1000000 --seed 7``, or ``make simulate``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tests.simulation.campaign import Found, histories, shrink, told
+
+
+def main() -> int:
+    """Run from the command line; the exit code is 1 if a promise was broken."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--n", type=int, default=10_000, help="how many histories")
+    parser.add_argument("--seed", type=int, default=1, help="the first history's; the rest follow")
+    parser.add_argument("--replay", type=int, help="play one history again, shrunk, and tell it")
+    parser.add_argument("--stop", type=int, default=20, help="stop after so many failing histories")
+    options = parser.parse_args()
+    console = Console()
+    if options.replay is not None:
+        found, world = shrink(options.replay)
+        console.print("\n".join(told(found, world)), highlight=False, markup=False)
+        return bool(found.violations)
+    failing: list[Found] = []
+    began = time.monotonic()
+    kinds: Counter[str] = Counter()
+    columns = TextColumn("histories"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, refresh_per_second=2) as bar:
+        task = bar.add_task("", total=options.n)
+        played = 0
+        for found in histories(options.seed, options.n):
+            played += 1
+            if played % 200 == 0:
+                bar.update(task, completed=played)
+            if found.violations:
+                failing.append(found)
+                kinds.update({invariant for invariant, _, _ in found.violations})
+                if len(failing) >= options.stop:
+                    break
+        bar.update(task, completed=played)
+    seconds = time.monotonic() - began
+    console.print(
+        f"{played} histories in {seconds:.1f} s ({played / seconds:.0f} a second), seed {options.seed}: "
+        f"{len(failing)} broke a promise",
+        highlight=False,
+    )
+    for found in failing:
+        invariant, name, detail = found.violations[0]
+        console.print(
+            f"  seed {found.seed}: {invariant}: {name}: {detail}", highlight=False, markup=False
+        )
+    if failing:
+        console.print(f"  {dict(kinds)}; --replay SEED tells one, shrunk", highlight=False)
+    return bool(failing)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

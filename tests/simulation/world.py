@@ -1,0 +1,390 @@
+"""A world on one thread: a virtual clock, processes that are greenlets, and dice that a seed decides.
+
+Whatever a process does to the outside (a call, a pause) passes :meth:`World.effect` or
+:meth:`World.sleep`, where another process may run, time passes, and the process may die. Nothing else
+switches, so a seed plays the same history again, to the letter.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from greenlet import GreenletExit, getcurrent, greenlet
+
+BEGIN = 1_800_000_000.0
+_MASK = (1 << 64) - 1
+
+
+def mix(*numbers: int) -> int:
+    """A hash of whole numbers, 64 bits: the same dice wherever and however often it is asked."""
+    state = 0x9E3779B97F4A7C15
+    for number in numbers:
+        state = ((state ^ number) * 0xBF58476D1CE4E5B9) & _MASK
+        state ^= state >> 27
+        state = (state * 0x94D049BB133111EB) & _MASK
+        state ^= state >> 31
+    return state
+
+
+class Dice:
+    """Numbers that a seed decides, one after the other."""
+
+    __slots__ = ("_count", "_seed")
+
+    def __init__(self, *seed: int) -> None:
+        self._seed = mix(*seed)
+        self._count = 0
+
+    def number(self) -> int:
+        self._count += 1
+        return mix(self._seed, self._count)
+
+    def random(self) -> float:
+        return self.number() / 2.0**64
+
+    def uniform(self, low: float, high: float) -> float:
+        return low + (high - low) * self.random()
+
+    def chance(self, share: float) -> bool:
+        return self.random() < share
+
+    def choice(self, choices: Any) -> Any:
+        return choices[self.number() % len(choices)]
+
+    def below(self, number: int) -> int:
+        return self.number() % number
+
+
+class Process:
+    """One process, e.g. an invocation of a function.
+
+    Args:
+        skew: seconds its clock is ahead.
+        limit: seconds after which it is killed.
+    """
+
+    __slots__ = ("alive", "deadline", "died", "lingers", "name", "skew", "tasks", "trajectory")
+
+    def __init__(
+        self, name: str, now: float, *, skew: float, limit: float, trajectory: str
+    ) -> None:
+        self.name = name
+        self.skew = skew
+        self.deadline = now + limit
+        self.trajectory = trajectory
+        self.alive = True
+        self.died: str = ""
+        self.lingers = 0.0
+        self.tasks: list[Task] = []
+
+
+class Task(greenlet):
+    """A thread of a process."""
+
+    process: Process
+
+
+class Thread:
+    """Stands in for ``threading.Thread``: a task of the process that starts it."""
+
+    def __init__(
+        self,
+        *,
+        target: Callable[..., Any],
+        args: tuple[Any, ...] = (),
+        name: str = "",
+        daemon: bool,
+    ) -> None:
+        del daemon
+        self._run = (target, args)
+        self._name = name
+        self._done = False
+        self._waiting: list[greenlet] = []
+
+    def start(self) -> None:
+        world = current()
+        world.task(self._work, here().process)
+
+    def join(self, timeout: float) -> None:
+        world = current()
+        if not self._done:
+            self._waiting.append(getcurrent())
+            world.sleep(timeout)  # or until the thread ends, which wakes it
+
+    def is_alive(self) -> bool:
+        return not self._done
+
+    def _work(self) -> None:
+        function, args = self._run
+        try:
+            function(*args)
+        finally:
+            self._done = True
+            for waiting in self._waiting:
+                current().wake(waiting)
+
+
+class Time:
+    """Stands in for the module ``time``; each process has a clock of its own."""
+
+    @staticmethod
+    def time() -> float:
+        world = current()
+        process = getattr(getcurrent(), "process", None)
+        return world.now + (process.skew if process is not None else 0.0)
+
+    @staticmethod
+    def monotonic() -> float:
+        return current().now
+
+    perf_counter = monotonic
+
+    @staticmethod
+    def sleep(seconds: float) -> None:
+        current().sleep(seconds)
+
+
+@dataclass
+class Struck:
+    """A fault that struck: at which call, and how."""
+
+    call: str
+    how: str
+    at: float
+
+    @property
+    def key(self) -> str:
+        return self.call
+
+
+@dataclass(frozen=True)
+class Outage:
+    """A service that fails every call for a while; seconds since the begin."""
+
+    service: str
+    begin: float
+    end: float
+    how: str
+
+
+@dataclass
+class World:
+    """The clock, the processes, and what goes wrong.
+
+    Args:
+        seed: decides everything.
+        rates: how often a call fails in which way.
+        forced: what happens to single calls, by ``service.operation rollout #nth``.
+        outages: services that are down for a while.
+        heal: seconds after the begin when nothing goes wrong any more.
+        suppressed: faults that are left out, by their call; for shrinking.
+    """
+
+    seed: int
+    rates: dict[str, dict[str, float]]
+    heal: float
+    suppressed: frozenset[str] = frozenset()
+    outages: tuple[Outage, ...] = ()
+    forced: dict[str, str] = field(default_factory=dict)
+    now: float = BEGIN
+    struck: list[Struck] = field(default_factory=list)
+    trace: list[str] | None = None
+    crashes: int = 0
+    most_crashes: int = 3
+    _heap: list[tuple[float, int, Any, int]] = field(default_factory=list)
+    _order: int = 0
+    _calls: Counter[str] = field(default_factory=Counter)
+    _wakes: dict[Any, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.hub = getcurrent()
+        self._names: dict[str, int] = {}
+        self.jitter = Dice(self.seed, 0x71772)
+
+    # --- time ---------------------------------------------------------------------------------
+
+    def run(self, until: float, idle: Callable[[], bool]) -> None:
+        """Let time pass until nothing is left to do, ``idle`` says so, or ``until``."""
+        heap = self._heap
+        while heap:
+            at, _, what, wake = heapq.heappop(heap)
+            if at > until:
+                return
+            if at > self.now:
+                self.now = at
+            if isinstance(what, Task):
+                if what.dead or self._wakes.get(what, 0) != wake:
+                    continue
+                if not what.process.alive:
+                    what.throw(GreenletExit)
+                    continue
+                self._wakes[what] = wake + 1
+                what.switch()
+            else:
+                what()
+                if idle():
+                    return
+
+    def at(self, when: float, what: Callable[[], Any]) -> None:
+        """Do something at a moment."""
+        self._order += 1
+        heapq.heappush(self._heap, (when, self._order, what, 0))
+
+    def sleep(self, seconds: float) -> None:
+        """Let others run until so many seconds are over."""
+        task = getcurrent()
+        self._alive(task)
+        self._push(task, self.now + max(0.0, seconds))
+        self.hub.switch()
+        self._alive(task)
+
+    def wake(self, task: Any) -> None:
+        """Let a task that sleeps go on now."""
+        if not task.dead:
+            self._push(task, self.now)
+
+    def _push(self, task: Any, when: float) -> None:
+        self._order += 1
+        heapq.heappush(self._heap, (when, self._order, task, self._wakes.get(task, 0)))
+
+    # --- processes ----------------------------------------------------------------------------
+
+    def spawn(
+        self,
+        name: str,
+        body: Callable[[], Any],
+        *,
+        limit: float,
+        trajectory: str = "",
+        skew: float = 0.0,
+    ) -> Process:
+        """Start a process now; it is killed at its limit."""
+        process = Process(name, self.now, skew=skew, limit=limit, trajectory=trajectory)
+
+        def whole() -> None:
+            try:
+                body()
+            finally:
+                # A thread that is left goes on for as long as the environment is not frozen.
+                self.at(self.now + process.lingers, lambda: self.kill(process, "frozen"))
+
+        self.task(whole, process)
+        self.at(process.deadline, lambda: self.kill(process, "time limit"))
+        return process
+
+    def task(self, body: Callable[[], Any], process: Process) -> Task:
+        """Start another thread of a process."""
+
+        def guarded() -> None:
+            with suppress(GreenletExit):
+                body()
+
+        task = Task(guarded, self.hub)
+        task.process = process
+        process.tasks.append(task)
+        self._push(task, self.now)
+        return task
+
+    def kill(self, process: Process, why: str) -> None:
+        """End a process and its threads wherever they are; called by the hub."""
+        if not process.alive:
+            return
+        process.alive, process.died = False, why
+        for task in process.tasks:
+            if task is not getcurrent() and not task.dead and task:
+                task.throw(GreenletExit)
+
+    def die(self, why: str) -> None:
+        """Kill the process that calls."""
+        task: Any = getcurrent()
+        process = task.process
+        process.alive, process.died = False, why
+        self.crashes += 1
+        self.note(f"{process.name} dies: {why}")
+        for other in process.tasks:
+            if other is not task:
+                self.wake(other)
+        raise GreenletExit
+
+    def _alive(self, task: Any) -> None:
+        if not task.process.alive:
+            raise GreenletExit
+
+    def end(self) -> None:
+        """Let go of every process that is left."""
+        for _, _, what, _ in self._heap:
+            if isinstance(what, Task) and not what.dead:
+                what.process.alive = False
+                what.throw(GreenletExit)
+        self._heap.clear()
+
+    # --- effects ------------------------------------------------------------------------------
+
+    def fault(self, call: str, about: str) -> tuple[str, float, str]:
+        """What happens to one call, and how long it takes: the same however other calls went.
+
+        Args:
+            call: ``service.operation``; its rates are looked up.
+            about: whom it is about, so that faults are told apart.
+
+        Returns:
+            The fault (empty: none), seconds, and the call's own name.
+        """
+        place = f"{call} {about}"
+        nth = self._calls[place] = self._calls[place] + 1
+        number = self._names.get(place)
+        if number is None:
+            number = self._names[place] = sum(map(ord, place)) * 1_000_003 + len(place)
+        dice = mix(self.seed, number, nth)
+        seconds = 0.002 + (dice & 0xFFFF) / 0xFFFF * 0.05
+        if self.outages:
+            service = call.partition(".")[0]
+            for outage in self.outages:
+                if outage.service == service and outage.begin <= self.now - BEGIN < outage.end:
+                    return outage.how, seconds, place
+        if self.forced and f"{place} #{nth}" in self.forced:
+            return self.forced[f"{place} #{nth}"], seconds, place
+        rates = self.rates.get(call)
+        if rates is None or self.now - BEGIN > self.heal:
+            return "", seconds, place
+        share = (dice >> 24) / 2.0**40
+        for kind, rate in rates.items():
+            if share < rate:
+                name = f"{place} #{nth}"
+                if name in self.suppressed:
+                    return "", seconds, name
+                if kind.startswith("crash") and self.crashes >= self.most_crashes:
+                    return "", seconds, name
+                self.struck.append(Struck(name, kind, round(self.now - BEGIN, 3)))
+                self.note(f"{name}: {kind}")
+                return kind, seconds, name
+            share -= rate
+        return "", seconds, place
+
+    def note(self, text: str) -> None:
+        """A line of the history, where somebody wants to read it."""
+        if self.trace is not None:
+            self.trace.append(f"{self.now - BEGIN:10.3f} {text}")
+
+
+_world: list[World] = []
+
+
+def current() -> World:
+    """The world that is being played."""
+    return _world[-1]
+
+
+def here() -> Task:
+    """The task that runs."""
+    return getcurrent()  # type: ignore[return-value]
+
+
+def enter(world: World) -> None:
+    """Play this world from here on."""
+    _world[:] = [world]
