@@ -65,6 +65,9 @@ hostile: .venv/ready ## hostile input by the thousand through the real entry poi
 compare-sdk: .venv/ready .tools/sdk/ready ## the same faults here and in the reference SDK, into docs/compare-sdk.md
 	python -m benchmarks.compare_sdk --markdown docs/compare-sdk.md
 
+truth: .venv/ready ## the detectors beside training, on environments with planted faults (docs/truth.md)
+	python -m benchmarks.truth
+
 scale: .venv/ready ## a step of 4,096 rollouts against AWS's quotas, simulated (docs/scale.md)
 	python -m benchmarks.scale --plots docs/images
 
@@ -157,4 +160,4 @@ clean: ## remove what the build and the tests left
 	VIRTUAL_ENV=.tools/$* $(UV) pip install -q --require-hashes -r requirements/$*.txt
 	@touch $@
 
-.PHONY: help run test agent graph simulate chaos compare-sdk scale deploy lint format setup build layer-size bench lock clean mutate scan audit sbom screenshot hostile plots
+.PHONY: help run test agent graph simulate chaos compare-sdk truth scale deploy lint format setup build layer-size bench lock clean mutate scan audit sbom screenshot hostile plots

@@ -17,6 +17,9 @@ from rich.table import Table
 from devkit.commands.arguments import add_dataset, at_least
 from devkit.commands.interrupts import stopping
 from devkit.commands.messages import complain, refuse
+from devkit.detectors.bench import Bench
+from devkit.detectors.cheap import CHEAP
+from devkit.detectors.detect import Fault, detect
 from devkit.emulator.job_runtime import PolicyFunction, SampleRequest
 from devkit.emulator.stack import EmulatedStack
 from devkit.policies.probes import PROBES, probe
@@ -85,12 +88,17 @@ def register(commands: Any) -> None:
         "probe",
         help="let policies that know nothing try to break the reward",
         epilog="Exit codes: 0 withstood, 1 a probe reached gold's reward or the agent crashed, "
-        "2 a wrong call. Probes: " + "; ".join(f"{n} {p.does}" for n, p in PROBES.items()) + ".",
+        "2 a wrong call. Probes: "
+        + "; ".join(f"{n} {p.does}" for n, p in PROBES.items())
+        + ". Cheap "
+        "behaviours: " + "; ".join(f"{c.name} {c.does}" for c in CHEAP) + ".",
     )
     add_dataset(parser)
     parser.add_argument(
-        "--allow", action="append", default=[], choices=PROBES, metavar="PROBE",
-        help="may earn as much as gold, e.g. refusal where refusing is right; may be repeated",
+        "--allow", action="append", default=[], metavar="NAME",
+        choices=[*PROBES, *(cheap.name for cheap in CHEAP)],
+        help="a probe or cheap behaviour that may earn as much as gold, e.g. refusal where refusing is "
+        "right; may be repeated",
     )  # fmt: skip
     parser.add_argument(
         "--max-turns", type=at_least(1, 1_000), default=50, help="ROLLOUT_MAX_TURNS (50)"
@@ -123,7 +131,8 @@ def _probe(options: argparse.Namespace, console: Console) -> int:
     gold = {record.group: record.reward for record in records.pop(_GOLD)}
     lost = sorted(row for row, reward in gold.items() if reward is None)
     results = [result_of(name, found, gold, options.allow) for name, found in records.items()]
-    bad = bool(lost) or any(result.bad for result in results)
+    faults = detect(_bench(options, rows), allow=options.allow)
+    bad = bool(lost or faults) or any(result.bad for result in results)
     if options.json:
         document = {
             "agent": options.agent,
@@ -132,11 +141,27 @@ def _probe(options: argparse.Namespace, console: Console) -> int:
             "withstood": not bad,
             "gold_failed_on": lost,
             "probes": [{**asdict(r), "verdict": r.verdict, "bad": r.bad} for r in results],
+            "faults": [asdict(fault) for fault in faults],
         }
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
         show(results, lost, console)
+        for fault in faults:
+            _show_fault(fault, console)
     return int(bad)
+
+
+def _bench(options: argparse.Namespace, rows: ChosenRows) -> Bench:
+    """The agent with its gold script, for what is looked for in this process."""
+    agent = load_agent(options.agent)
+    instances = [instance for _, instance in rows]
+    return Bench(agent.function, instances, script_of(agent.name, _GOLD))
+
+
+def _show_fault(fault: Fault, console: Console) -> None:
+    console.print(f"[bold red]{fault.code.upper()}[/bold red]", end=" ")
+    for line in (fault.says, fault.example, fault.do):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _rows(options: argparse.Namespace) -> ChosenRows:

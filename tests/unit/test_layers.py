@@ -42,8 +42,16 @@ MAY_IMPORT = {
     "devkit.rehearsal": {*LAPTOP, "devkit.emulator", "devkit.policies"},
 }
 _PLAYED = {*LAPTOP, "devkit.emulator", "devkit.policies", "devkit.rehearsal"}
-MAY_IMPORT |= dict.fromkeys(("devkit.checks", "devkit.verdict", "devkit.training"), _PLAYED)
-MAY_IMPORT["devkit.commands"] = {*_PLAYED, "devkit.checks", "devkit.verdict", "devkit.training"}
+MAY_IMPORT |= dict.fromkeys(
+    ("devkit.checks", "devkit.verdict", "devkit.training", "devkit.detectors"), _PLAYED
+)
+MAY_IMPORT["devkit.commands"] = {
+    *_PLAYED,
+    "devkit.checks",
+    "devkit.verdict",
+    "devkit.training",
+    "devkit.detectors",
+}
 MAY_IMPORT["devkit.__main__"] = {*LAPTOP, "devkit.commands"}
 # What a handler may know of the top level: how to parse, what can go wrong, how it is set up.
 PARSING = {"rollout.contract", "rollout.errors", "rollout.settings"}

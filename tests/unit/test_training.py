@@ -7,13 +7,12 @@ import json
 import pytest
 
 from devkit.emulator.job_runtime import SampleRequest
-from devkit.rehearsal.run_files import RolloutRecord
+from devkit.rehearsal.in_process import InProcess
 from devkit.training.behaviours import behaviours_of, names_of
 from devkit.training.grpo import Advantage, SoftmaxPolicy, advantages
 from devkit.training.outcome import outcome_of
 from devkit.training.trainer import Step, train
 from rollout import Outcome
-from rollout.testing import rehearse
 
 ROWS = [{"question": f"{n} + 1?", "answer": str(n + 1)} for n in range(10)]
 
@@ -32,26 +31,6 @@ def quits(asked):
 
 def asked(trajectory_id):
     return SampleRequest("", trajectory_id, ROWS[0], {"messages": []}, 0)
-
-
-class InProcess:
-    """Plays an agent in this process, its turns answered by a policy."""
-
-    def __init__(self, agent, policy) -> None:
-        self.agent, self.policy = agent, policy
-
-    def play(self, task):
-        def script(instance, messages):
-            request = SampleRequest("", task.trajectory_id, instance, {"messages": messages}, 0)
-            return self.policy.sample(request)
-
-        result = rehearse(self.agent, task.instance, script, trajectory_id=task.trajectory_id)
-        return RolloutRecord(
-            trajectory_id=task.trajectory_id, group=task.group, member=task.member,
-            instance=task.instance, status=result.status, reward=result.reward, rewards=result.rewards,
-            error=None, http_status=200, seconds=0.0, metrics=result.metrics, output=None, turns=[],
-            sampled=result.turns, turns_answered=result.turns, reports=[],
-        )  # fmt: skip
 
 
 def honest(episode):
@@ -79,7 +58,7 @@ def failing(episode):
 def course(agent, *, steps=40, **shares):
     behaviours = {"right": right, "wrong": wrong, "quits": quits}
     policy = SoftmaxPolicy(behaviours, shares=shares, rate=2.0, seed=3)
-    target = InProcess(agent, policy)
+    target = InProcess(agent, policy.sample)
     return list(train(target, policy, ROWS, steps=steps, batch_size=4, group_size=6, concurrency=1))
 
 
@@ -148,7 +127,9 @@ def test_one_behaviour_is_no_choice():
 def test_no_rows_is_an_error_not_an_empty_course():
     policy = SoftmaxPolicy({"right": right, "wrong": wrong})
     with pytest.raises(ValueError, match="no rows"):
-        next(train(InProcess(honest, policy), policy, [], steps=1, batch_size=1, group_size=2))
+        next(
+            train(InProcess(honest, policy.sample), policy, [], steps=1, batch_size=1, group_size=2)
+        )
 
 
 def test_an_environments_scripts_and_the_probes_are_behaviours():

@@ -1,0 +1,1 @@
+"""Faults of an environment that would ruin training, found before it is paid for."""
