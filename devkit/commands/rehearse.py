@@ -87,6 +87,11 @@ def register(commands: Any) -> None:
     parser.add_argument(
         "--faults", default="", help=f"{', '.join(PRESETS)}, or a script (docs/rehearsal.md)"
     )
+    parser.add_argument(
+        "--sockets",
+        action="store_true",
+        help="play scripts over real sockets too; models and faults always are",
+    )
     parser.add_argument("--url", default="", help="play on a deployed stack: its output Url")
     parser.add_argument("--region", default="", help="of --url, where its host does not tell")
     parser.set_defaults(command=_rehearse)
@@ -181,6 +186,7 @@ def _target(
                 scratch=Path(scratch),
                 connections=options.concurrency,
                 on_agent_error=raised.note,
+                sockets=options.sockets,
             )
         yield opened.enter_context(made)
 

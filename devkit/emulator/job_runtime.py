@@ -13,18 +13,21 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import SplitResult
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from devkit.emulator.faults import Fault, FaultScript
+from devkit.emulator.in_process import Answer
 from devkit.emulator.server import Server
 from devkit.emulator.service_model import ServiceError, operations, read_input, shape_of, status_of
 from rollout.adapters.transport import chunks
@@ -58,6 +61,7 @@ class SampleRequest:
 
 
 PolicyFunction = Callable[[SampleRequest], Any]
+_Ask = Callable[[SampleRequest], Coroutine[Any, Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -230,22 +234,54 @@ class JobRuntimeSimulator:
 
     # --- serving --------------------------------------------------------------------------------
 
+    def answer(
+        self, method: str, where: SplitResult, headers: dict[str, str], body: bytes
+    ) -> Answer:
+        """Answer a request of this process in its own thread, as :meth:`_answer` does on a socket.
+
+        For a policy that is a plain function and for no faults: nothing in it may have to wait.
+        """
+
+        async def ask(asked: SampleRequest) -> Any:
+            return self.policy(asked)
+
+        answering = self._respond(method, where.path, Headers(headers), body, ask)
+        try:
+            answering.send(None)
+        except StopIteration as done:
+            response: Response = done.value
+            return response.status_code, dict(response.headers), bytes(response.body)
+        answering.close()
+        raise RuntimeError("a policy or a fault that waits cannot be answered in process")
+
     async def _answer(self, request: Request) -> Response:
-        operation = operations()[request.method, request.url.path]
+        return await self._respond(
+            request.method, request.url.path, request.headers, await request.body(), self._ask
+        )
+
+    async def _ask(self, asked: SampleRequest) -> Any:
+        if inspect.iscoroutinefunction(self.policy):
+            return await self.policy(asked)
+        return await run_in_threadpool(self.policy, asked)
+
+    async def _respond(
+        self, method: str, path: str, headers: Headers, body: bytes, ask: _Ask
+    ) -> Response:
+        operation = operations()[method, path]
         name = str(operation.name)
         try:
-            if not _CREDENTIAL.fullmatch(request.headers.get("authorization", "")):
+            if not _CREDENTIAL.fullmatch(headers.get("authorization", "")):
                 raise ServiceError(
                     "AccessDeniedException", "The request is not signed for sagemaker."
                 )
-            values = read_input(operation, request.headers, await request.body())
+            values = read_input(operation, headers, body)
             trajectory = await self._find(values["JobArn"], values["TrajectoryId"])
             trajectory.calls[name] += 1
             nth = trajectory.calls[name]
             struck = self.faults.strike(name, nth, trajectory.trajectory_id)
             await _before(struck)
             if name.startswith("Sample"):
-                response = await self._sample(trajectory, values, request, name)
+                response = await self._sample(trajectory, values["Body"], headers, name, ask)
             else:
                 response = self._report(trajectory, name, values)
             if any(fault.kind == "drop-after" for fault in struck):
@@ -267,12 +303,12 @@ class JobRuntimeSimulator:
         return trajectory
 
     async def _sample(
-        self, trajectory: Trajectory, values: dict[str, Any], request: Request, operation: str
+        self, trajectory: Trajectory, text: bytes, headers: Headers, operation: str, ask: _Ask
     ) -> Response:
         if trajectory.state != "open":
             raise ServiceError("ValidationException", f"The trajectory is {trajectory.state}.")
         try:
-            body = json.loads(values["Body"])
+            body = json.loads(text)
         except ValueError:
             raise ServiceError("ValidationException", "The body is not JSON.") from None
         asked = SampleRequest(
@@ -283,17 +319,12 @@ class JobRuntimeSimulator:
             len(trajectory.turns),
         )
         began = time.monotonic()
-        if inspect.iscoroutinefunction(self.policy):
-            said = await self.policy(asked)
-        else:
-            said = await run_in_threadpool(self.policy, asked)
+        said = await ask(asked)
         took = time.monotonic() - began
         completion = said if "choices" in said else complete(asked, said)
         if trajectory.state != "open":  # sealed while the model was thinking
             raise ServiceError("ValidationException", f"The trajectory is {trajectory.state}.")
-        trajectory.turns.append(
-            CapturedTurn(body, completion, dict(request.headers), time.time(), took)
-        )
+        trajectory.turns.append(CapturedTurn(body, completion, dict(headers), time.time(), took))
         self._note(trajectory)
         if operation == "Sample":
             return JSONResponse(completion)

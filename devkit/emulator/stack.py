@@ -13,7 +13,8 @@ from typing import Any, Self
 
 from devkit.aws_session import default_session, renew_default_session
 from devkit.emulator.faults import FaultScript
-from devkit.emulator.gateway import Gateway, Handler, environment_of
+from devkit.emulator.gateway import Gateway, Handler, InProcessTransport, environment_of
+from devkit.emulator.in_process import answering
 from devkit.emulator.job_runtime import JobRuntimeSimulator, PolicyFunction
 from devkit.emulator.lambda_service import WORKER, EventBus, InProcess, Invoke, LambdaService
 from devkit.emulator.server import Server
@@ -67,6 +68,8 @@ class EmulatedStack:
         backoff: seconds until a failed invocation of the worker is tried again.
         environ: further settings, as the template's parameters would set them.
         on_agent_error: is given what agents raise in this process (``rollout.agent.observing_errors``).
+        direct: answer by calls what this process asks of gateway and simulator, instead of on their
+            sockets. For a policy that answers at once, and no faults: nothing of the wire matters then.
         moto: take moto for DynamoDB and S3, over sockets, instead of the local store. It keeps nothing in
             ``state``.
     """
@@ -85,6 +88,7 @@ class EmulatedStack:
         backoff: int = 5,
         environ: Mapping[str, str] | None = None,
         on_agent_error: Callable[[BaseException], None] | None = None,
+        direct: bool = False,
         moto: bool = False,
     ) -> None:
         self._state = SavedState(state) if state else None
@@ -100,6 +104,9 @@ class EmulatedStack:
         # moto keeps one state for the whole process; a stack of its own has names of its own.
         self.table = f"rollouts-{uuid.uuid4().hex[:12]}"
         self.bucket = f"trajectories-{uuid.uuid4().hex[:12]}"
+        self._direct = direct
+        # Carries requests of this process to the gateway; None: over its socket.
+        self.transport: InProcessTransport | None = None
         self._agent = agent
         self._on_agent_error = on_agent_error
         self._port = port
@@ -138,6 +145,8 @@ class EmulatedStack:
         if self._on_agent_error is not None:
             self._open.enter_context(observing_errors(self._on_agent_error))
         self._open.enter_context(self.simulator)
+        if self._direct:
+            self._open.enter_context(answering(self.simulator.url, self.simulator.answer))
         self.aws_url = self._open.enter_context(self._aws).url
         self._before = dict(os.environ)
         if self._state:
@@ -152,8 +161,9 @@ class EmulatedStack:
             self._open.enter_context(self.service)
             bus = EventBus(self.service, _handler("closer"), _handler("sweep"))
             self._open.enter_context(bus)
-        server = Server(Gateway(environment_of(HANDLERS / "api.py")), self._port)
-        self._open.enter_context(server)
+        gateway = Gateway(environment_of(HANDLERS / "api.py"))
+        self.transport = InProcessTransport(gateway) if self._direct else None
+        server = self._open.enter_context(Server(gateway, self._port))
         self.url = server.url
         self.console_url = self._open.enter_context(console_server(port=self._console_port)).url
 

@@ -34,6 +34,7 @@ class RolloutClient:
         attempts: how often a rollout is asked for while the stack is busy or cannot be reached.
         auth: signs each request.
         connections: open at most.
+        transport: carries the requests; over sockets if not given.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class RolloutClient:
         auth: httpx.Auth | None = None,
         connections: int = 16,
         pause: Callable[[float], None] = time.sleep,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._url = url.rstrip("/")
         self._headers = {"Prefer": "respond-async"} if durable else {}
@@ -53,7 +55,7 @@ class RolloutClient:
         self._attempts = attempts
         self._pause = pause
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-        self._http = httpx.Client(timeout=_TIMEOUT, limits=limits, auth=auth)
+        self._http = httpx.Client(timeout=_TIMEOUT, limits=limits, auth=auth, transport=transport)
 
     def close(self) -> None:
         """Close the connections."""

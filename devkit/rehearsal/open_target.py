@@ -34,6 +34,7 @@ def local_target(
     scratch: Path,
     connections: int,
     on_agent_error: Callable[[BaseException], None] | None = None,
+    sockets: bool = False,
 ) -> Generator[Target]:
     """A stack on this machine, for as long as the block lasts.
 
@@ -41,6 +42,7 @@ def local_target(
         scratch: directory of the durable runner's store.
         connections: rollouts in flight at most.
         on_agent_error: is given what the agent raises in this process.
+        sockets: ask gateway and simulator over their sockets even where nothing would be seen of it.
     """
     durable = manifest.mode == "durable"
     stacks: list[EmulatedStack] = []
@@ -60,12 +62,17 @@ def local_target(
         backoff=1 if faults.kill else 5,
         environ={**_limits(manifest.rollout_timeout), **policy.environ},
         on_agent_error=on_agent_error,
+        direct=policy.scripted and not manifest.faults and not sockets,
     )
     stacks.append(stack)
     with stack:
         wait_seconds = manifest.rollout_timeout + _GRACE
         client = RolloutClient(
-            stack.url, durable=durable, wait_seconds=wait_seconds, connections=connections
+            stack.url,
+            durable=durable,
+            wait_seconds=wait_seconds,
+            connections=connections,
+            transport=stack.transport,
         )
         try:
             if policy.model_endpoint:

@@ -66,6 +66,23 @@ def test_published_problems_are_rehearsed_in_groups(gsm8k, tmp_path, capsys):
     assert code in (0, 1)  # the judge's
 
 
+def test_calls_and_sockets_come_to_the_same(tmp_path):
+    def played(name, *more):
+        main(
+            ["rehearse", WORDS, "--agent", WORDLE, "--limit", "3", "--group-size", "3", "--skill", "0.5",
+             "--run", str(tmp_path / name / "run"), *more]
+        )  # fmt: skip
+        timed = {"seconds", "turns"}
+        return [
+            (r.model_dump(exclude=timed), [t.model_dump(exclude={"seconds"}) for t in r.turns])
+            for r in kept(tmp_path / name / "run")
+        ]
+
+    by_calls, over_sockets = played("calls"), played("sockets", "--sockets")
+    assert len(by_calls) == 9
+    assert by_calls == over_sockets
+
+
 def test_memory_does_not_keep_what_has_ended(tmp_path):
     def gold(asked):
         return {"content": f"<guess>{asked.instance['word']}</guess>"}
