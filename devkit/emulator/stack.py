@@ -275,8 +275,8 @@ def _aws(state: SavedState | None, *, moto: bool) -> Any:
     return MotoServer()
 
 
-def _handler(door: str) -> Handler:
-    return environment_of(HANDLERS / f"{door}.py")()
+def _handler(module: str) -> Handler:
+    return environment_of(HANDLERS / f"{module}.py")()
 
 
 def _as_who(key: str) -> None:

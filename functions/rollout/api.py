@@ -115,7 +115,8 @@ def _own_path(event: dict[str, Any]) -> Any:
     """
     path = event.get("path")
     head, variable, name = str(event.get("resource") or "").partition("{")
-    given = (event.get("pathParameters") or {}).get(name.rstrip("+}")) if variable else ""
+    parameters: dict[str, Any] = event.get("pathParameters") or {}
+    given = parameters.get(name.rstrip("+}")) if variable else ""
     if not isinstance(path, str) or (variable and not given):
         return path
     own = f"/{(head + str(given)).strip('/')}"
