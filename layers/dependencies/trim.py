@@ -7,13 +7,31 @@ can be imported stays, and so do each package's METADATA and licences.
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 # The clients the library makes, and sts, which credential providers use.
 SERVICES = {"dynamodb", "lambda", "s3", "sagemaker-runtime", "sagemakerjobruntime", "sts"}
+# Of the large ones, what reads and writes data: a client is made from every operation of its model, and
+# S3 has 110. The rest is configuration, which no rollout has permission for.
+OPERATIONS = {
+    "dynamodb": {
+        "BatchGetItem", "BatchWriteItem", "DeleteItem", "DescribeTable", "GetItem", "PutItem", "Query",
+        "Scan", "TransactGetItems", "TransactWriteItems", "UpdateItem",
+    },
+    "lambda": {
+        "CheckpointDurableExecution", "GetDurableExecution", "GetDurableExecutionState", "Invoke",
+    },
+    "s3": {
+        "AbortMultipartUpload", "CompleteMultipartUpload", "CopyObject", "CreateMultipartUpload",
+        "DeleteObject", "DeleteObjects", "GetObject", "HeadBucket", "HeadObject", "ListObjectsV2",
+        "PutObject", "UploadPart",
+    },
+}  # fmt: skip
 # endpoints.json names a service by its host's first label, not by its client.
 PREFIXES = {"dynamodb", "lambda", "s3", "runtime.sagemaker", "sts"}
 GONE = (
@@ -39,12 +57,68 @@ def trim(python: Path) -> None:
     for folder in data.iterdir():
         if folder.is_dir() and folder.name not in SERVICES:
             shutil.rmtree(folder)
+    for service in SERVICES:
+        *older, newest = sorted((data / service).iterdir())
+        for version in older:  # clients are made from the newest
+            shutil.rmtree(version)
+        _cut(newest, OPERATIONS.get(service))
     # Read whole for the first client that is made: 300 services cost time as well as room.
     endpoints = json.loads((data / "endpoints.json").read_text())
     for partition in endpoints["partitions"]:
         kept = {name: known for name, known in partition["services"].items() if name in PREFIXES}
         partition["services"] = kept
     (data / "endpoints.json").write_text(json.dumps(endpoints, separators=(",", ":")))
+
+
+def _cut(version: Path, operations: set[str] | None) -> None:
+    """Leave of one version of a service what a client is made from, as plain JSON without its prose."""
+    for packed in list(version.glob("*.json.gz")):
+        packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
+        packed.unlink()
+    for path in version.glob("*.json"):
+        document = _without_prose(json.loads(path.read_text()))
+        if operations is not None and path.name == "service-2.json":
+            known = document["operations"]
+            if missing := operations - set(known):
+                raise SystemExit(f"{path} has no {', '.join(sorted(missing))}")
+            document["operations"] = {name: known[name] for name in known if name in operations}
+            document["shapes"] = _reached(document)
+        elif operations is not None and path.name.startswith("paginators-1"):
+            kept = document.get("pagination", {})
+            document["pagination"] = {k: v for k, v in kept.items() if k in operations}
+        elif operations is not None and path.name.startswith("waiters-2"):
+            kept = document["waiters"]
+            document["waiters"] = {k: v for k, v in kept.items() if v["operation"] in operations}
+        path.write_text(json.dumps(document, separators=(",", ":")))
+
+
+def _without_prose(value: Any) -> Any:
+    """A document without the texts that only documentation is made from."""
+    if isinstance(value, dict):
+        return {
+            # botocore reads the texts of these few.
+            name: part if name == "clientContextParams" else _without_prose(part)
+            for name, part in value.items()
+            if not (name == "documentation" and isinstance(part, str))
+        }
+    return [_without_prose(part) for part in value] if isinstance(value, list) else value
+
+
+def _reached(model: dict[str, Any]) -> dict[str, Any]:
+    """The shapes that a model's operations lead to, in their order."""
+    shapes, found = model["shapes"], set[str]()
+    following = list(model["operations"].values())
+    while following:
+        part = following.pop()
+        if isinstance(part, list):
+            following.extend(part)
+        elif isinstance(part, dict):
+            following.extend(part.values())
+            name = part.get("shape")
+            if isinstance(name, str) and name not in found:
+                found.add(name)
+                following.append(shapes[name])
+    return {name: shape for name, shape in shapes.items() if name in found}
 
 
 if __name__ == "__main__":
