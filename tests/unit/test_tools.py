@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from rollout.errors import AgentError, ToolBroken
@@ -70,3 +73,45 @@ def test_a_function_that_cannot_be_described():
 
 def _variadic(*words: str) -> str:
     return ""
+
+
+def test_a_function_is_read_once_and_no_tool_shares_its_schema(monkeypatch):
+    def add(a: int, b: int) -> int:
+        """Add.
+
+        Args:
+            a: one number
+        """
+        return a + b
+
+    first, read = as_tool(add), []
+    monkeypatch.setattr("rollout.tools._docstring", read.append)
+    first.parameters["properties"]["a"]["description"] = "changed by a rollout"
+    second = as_tool(add)
+    assert read == []
+    assert second.parameters["properties"]["a"]["description"] == "one number"
+    assert second.run('{"a": 1, "b": 2}').content == "3"
+
+
+def test_a_function_of_one_rollout_is_let_go_with_it():
+    rows = [1, 2, 3]
+
+    def count() -> int:
+        """Count."""
+        return len(rows)
+
+    other = list(range(5))
+
+    def again(held=other):
+        def count() -> int:
+            """Count."""
+            return len(held)
+
+        return count
+
+    assert (as_tool(count).run("{}").content, as_tool(again()).run("{}").content) == ("3", "5")
+    kept = weakref.ref(count)
+    as_tool(count)
+    del count
+    gc.collect()
+    assert kept() is None

@@ -13,8 +13,10 @@ import inspect
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
+from weakref import WeakKeyDictionary
 
 from rollout.awaiting import awaited
 from rollout.backoff import Backoff
@@ -199,7 +201,45 @@ def as_tool(function: Callable[..., Any] | Tool) -> Tool:
     """
     if isinstance(function, Tool):
         return function
-    from pydantic import ConfigDict, Field, ValidationError, create_model
+    described = _described.get(function) if inspect.isfunction(function) else None
+    if described is None:
+        described = _describe(function)
+        if inspect.isfunction(function):
+            _described[function] = described
+    model = described.model
+
+    def call(arguments: str) -> Any:
+        from pydantic import ValidationError
+
+        try:
+            sent = model.model_validate_json(arguments or "{}")
+        except ValidationError as error:
+            raise ToolRefused(f"invalid arguments. {_explain(error)}") from None
+        return function(**{field: getattr(sent, field) for field in described.fields})
+
+    known = getattr(function, "__rollout_tool__", NOTHING)
+    # A copy: what one rollout does to its tool's schema, no other sees.
+    return Tool(described.name, described.text, deepcopy(described.parameters), call, known)
+
+
+@dataclass(frozen=True, slots=True)
+class _Description:
+    """What a function's signature and docstring say; holds nothing of the function itself."""
+
+    name: str
+    text: str
+    fields: tuple[str, ...]
+    model: Any
+    parameters: dict[str, Any]
+
+
+# Reading a function takes a millisecond, half of what a rollout's own code does. A function that is made
+# anew in each rollout is gone from here with it.
+_described: WeakKeyDictionary[Callable[..., Any], _Description] = WeakKeyDictionary()
+
+
+def _describe(function: Callable[..., Any]) -> _Description:
+    from pydantic import ConfigDict, Field, create_model
 
     name = getattr(function, "__name__", "")
     if not name.isidentifier():
@@ -221,16 +261,7 @@ def as_tool(function: Callable[..., Any] | Tool) -> Tool:
     model = create_model(name, __config__=config, **fields)
     parameters = model.model_json_schema()
     parameters.pop("title", None)
-
-    def call(arguments: str) -> Any:
-        try:
-            sent = model.model_validate_json(arguments or "{}")
-        except ValidationError as error:
-            raise ToolRefused(f"invalid arguments. {_explain(error)}") from None
-        return function(**{field: getattr(sent, field) for field in fields})
-
-    known = getattr(function, "__rollout_tool__", NOTHING)
-    return Tool(name, description, parameters, call, known)
+    return _Description(name, description, tuple(fields), model, parameters)
 
 
 def _docstring(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
