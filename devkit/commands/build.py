@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.console import Console
 
-from devkit import sam
 from devkit.checks.stack_plan import from_samconfig
 from devkit.commands.messages import wrong
+from devkit.emulator import sam_cli
 
 _BOTH = ("arm64", "x86_64")
 
@@ -32,7 +32,7 @@ def _build(options: argparse.Namespace, console: Console) -> int:
         parameters = from_samconfig(options.config_env)[1]
         asked = options.architecture or parameters["Architecture"]
         for architecture in _BOTH if asked == "both" else (asked,):
-            if failed := sam.build(architecture):
+            if failed := sam_cli.build(architecture):
                 return failed
     except ValueError as error:
         return wrong(error)

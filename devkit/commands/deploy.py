@@ -9,10 +9,10 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
-from devkit import sam
 from devkit.checks.stack_plan import from_samconfig, given_parameters
 from devkit.commands.drain import guard
 from devkit.commands.messages import wrong
+from devkit.emulator import sam_cli
 from devkit.places import samconfig
 
 
@@ -43,15 +43,15 @@ def _deploy(options: argparse.Namespace, console: Console) -> int:
         if region:
             os.environ["AWS_REGION"] = os.environ["AWS_DEFAULT_REGION"] = region
         architecture = parameters["Architecture"]
-        if not options.no_build and (failed := sam.build(architecture)):
+        if not options.no_build and (failed := sam_cli.build(architecture)):
             return failed
         if guard(stack, console, refuse=not options.force):
             return 1
         # What is not named keeps the value of the last deployment, and these are what was built.
         given |= {"Agent": parameters["Agent"], "Architecture": architecture}
-        return sam.run(
+        return sam_cli.run(
             "deploy",
-            *("--template-file", str(sam.build_folder() / architecture / "template.yaml")),
+            *("--template-file", str(sam_cli.build_folder() / architecture / "template.yaml")),
             *("--config-file", str(samconfig())),
             *("--config-env", options.config_env),
             *("--stack-name", stack),

@@ -17,11 +17,11 @@ from devkit.commands.interrupts import wait_for_signal
 from devkit.commands.messages import wrong
 from devkit.emulator import container_host
 from devkit.emulator.job_runtime import PolicyFunction
+from devkit.emulator.sam_cli import build_folder
 from devkit.emulator.sam_services import AWS, JOB_RUNTIME, LAMBDA, SamServices, variables
 from devkit.emulator.sam_templates import ARCHITECTURE, prepare
 from devkit.emulator.server import PortTaken
 from devkit.places import ROOT, repository
-from devkit.sam import build_folder
 
 _REGION = "us-west-2"  # of the sample events, and samconfig.toml's
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from aws_lambda_powertools.event_handler.api_gateway import APIGatewayRestResolver, Response
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
-from rollout.contract import parse_rollout, prefers_async, read_body
+from rollout.contract import parse_rollout, prefers_async, read_body, route_path
 from rollout.errors import MethodNotAllowed, NotFound, RolloutError
 from rollout.service.health import check
 from rollout.service.http_errors import CONTENT_TYPE, problem
@@ -21,6 +21,7 @@ from rollout.telemetry import logs
 
 app = APIGatewayRestResolver()
 _METHODS = {"/rollout": "POST", "/health": "GET"}
+_ROUTES = "There is POST /rollout, GET /health and GET /rollouts/{trajectory_id}."
 
 
 @app.get("/health")
@@ -65,9 +66,7 @@ def unknown(_: Exception) -> Response[Any]:
     path = app.current_event.path
     allowed = "GET" if path.startswith("/rollouts/") else _METHODS.get(path)
     if allowed in (None, app.current_event.http_method):
-        return _problem(
-            NotFound("There is POST /rollout, GET /health and GET /rollouts/{trajectory_id}.")
-        )
+        return _problem(NotFound(_ROUTES))
     response = _problem(MethodNotAllowed(f"{path.split('/')[1]} takes {allowed}."))
     response.headers["Allow"] = allowed
     return response
@@ -101,23 +100,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     logs.begin(context)
     # resolve() keeps event and context on a class that every resolver of the process shares. Set on
     # this app as well they win over it, so environments in one process cannot read each other's.
-    event = {**event, "path": _own_path(event)}
+    event["path"] = route_path(event)
     app.current_event = APIGatewayProxyEvent(event)
     app.lambda_context = context
     return app.resolve(event, context)
-
-
-def _own_path(event: dict[str, Any]) -> Any:
-    """The path of a route, without the base path that a custom domain has before it.
-
-    ``resource`` is the route as the template has it, ``pathParameters`` what stands for its last part
-    (API Gateway developer guide, "Input format of a Lambda function for proxy integration").
-    """
-    path = event.get("path")
-    head, variable, name = str(event.get("resource") or "").partition("{")
-    parameters: dict[str, Any] = event.get("pathParameters") or {}
-    given = parameters.get(name.rstrip("+}")) if variable else ""
-    if not isinstance(path, str) or (variable and not given):
-        return path
-    own = f"/{(head + str(given)).strip('/')}"
-    return own if own != "/" and path.rstrip("/").endswith(own) else path

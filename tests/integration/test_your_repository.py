@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from devkit import sam
+from devkit.emulator import sam_cli
 from scripts.datasets import NAMES
 from tests.building import ROOT
 
@@ -94,7 +94,7 @@ def test_a_folder_without_environments_is_named(tmp_path):
 
 def test_the_template_that_is_built_names_the_teams_environments_and_our_code(team, monkeypatch):
     monkeypatch.setenv("ENVIRONMENTS", str(team))
-    copy = sam.template()
+    copy = sam_cli.template()
     assert copy == team / ".aws-sam" / "rollout.yaml"
 
     class Loader(yaml.SafeLoader):

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import pytest
 
-from tests.building import ROOT
-
-
-@pytest.fixture(scope="module")
-def own_path():
-    spec = importlib.util.spec_from_file_location("api_paths", ROOT / "functions/rollout/api.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module._own_path
+from rollout.contract import route_path
 
 
 @pytest.mark.parametrize(
@@ -33,6 +23,6 @@ def own_path():
         ("/health", None, None, "/health"),
     ],
 )  # fmt: skip
-def test_the_base_path_is_taken_off(own_path, path, resource, parameters, own):
+def test_the_base_path_is_taken_off(path, resource, parameters, own):
     event = {"path": path, "resource": resource, "pathParameters": parameters}
-    assert own_path(event) == own
+    assert route_path(event) == own

@@ -96,6 +96,22 @@ def read_body(body: str | None, encoded: bool | None, limit: int) -> bytes:  # n
     return data
 
 
+def route_path(event: Mapping[str, Any]) -> Any:
+    """The path of a route, without the base path that a custom domain has before it.
+
+    ``resource`` is the route as the template has it, ``pathParameters`` what stands for its last part
+    (API Gateway developer guide, "Input format of a Lambda function for proxy integration").
+    """
+    path = event.get("path")
+    head, variable, name = str(event.get("resource") or "").partition("{")
+    parameters: dict[str, Any] = event.get("pathParameters") or {}
+    given = parameters.get(name.rstrip("+}")) if variable else ""
+    if not isinstance(path, str) or (variable and not given):
+        return path
+    own = f"/{(head + str(given)).strip('/')}"
+    return own if own != "/" and path.rstrip("/").endswith(own) else path
+
+
 def prefers_async(headers: Mapping[str, Sequence[str]]) -> bool:
     """Whether the request asks with ``Prefer: respond-async`` (RFC 7240) to be accepted only.
 
