@@ -11,7 +11,7 @@ from typing import Any
 
 from devkit.emulator.gateway import proxy_event
 from devkit.emulator.lambda_service import queued, status_event
-from devkit.emulator.sam_services import JOB_RUNTIME, WORKER_EVENT, url, variables
+from devkit.emulator.sam_services import JOB_RUNTIME, url, variables
 from devkit.places import dataset_of
 from devkit.rehearsal.play import read_rows
 
@@ -166,7 +166,7 @@ def other_events() -> dict[str, dict[str, Any]]:
         "resources": ["arn:aws:events:us-west-2:123456789012:rule/rollout-dev-sweep"],
         "detail": {},
     }
-    return {"execution-failed": queued(closed), "sweep": scheduled, "worker": WORKER_EVENT}
+    return {"execution-failed": queued(closed), "sweep": scheduled}
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from devkit.emulator.sam_templates import ARCHITECTURE, prepare
 from devkit.emulator.server import PortTaken
 from devkit.places import ROOT, repository
 
+_WARM = " --warm-containers LAZY"  # of servers only
 _REGION = "us-west-2"  # of the sample events, and samconfig.toml's
 
 
@@ -54,7 +55,6 @@ def serve(
                 address=container_host.address(),
             ) as services,
         ):
-            services.accept(rows[0])
             _explain(services, rows, Path(scratch), console)
             wait_for_signal()
     except PortTaken as error:
@@ -78,7 +78,8 @@ def _region() -> str:
 def _explain(
     services: SamServices, rows: list[dict[str, Any]], scratch: Path, console: Console
 ) -> None:
-    body = scratch / "rollout.json"
+    body, worker = scratch / "rollout.json", scratch / "worker.json"
+    worker.write_bytes(services.accept(rows[0]))
     body.write_text(json.dumps(services.request("any-id-you-like", rows[0])))
     ours = ROOT / ".tools/sam/bin/sam"
     sam = os.path.relpath(ours, repository()) if ours.exists() else "sam"
@@ -93,6 +94,9 @@ def _explain(
     say("Console", f"{sam} local start-api{flags}{page}")
     say("Try", f"curl -s http://127.0.0.1:3000/rollout -d @{shlex.quote(str(body))}")
     say("Look", "http://127.0.0.1:3001/")
+    environ = f"DURABLE_EXECUTIONS_EXTERNAL_EMULATOR_PORT={LAMBDA}"
+    invoke = f"{sam} local invoke WorkerFunction{flags.replace(_WARM, '')}"
+    say("A worker", f"{environ} {invoke} -e {shlex.quote(str(worker))}")
     say("Ready", f"start these in {repository()}, each in a terminal of its own; Ctrl-C stops")
 
 
@@ -103,7 +107,7 @@ def _flags(region: str, scratch: Path) -> tuple[str, str]:
     environ = scratch / "env.json"
     environ.write_text(json.dumps({"Parameters": variables()}))
     flags = (
-        f" --region {region} --env-vars {shlex.quote(str(environ))} --warm-containers LAZY"
+        f" --region {region} --env-vars {shlex.quote(str(environ))}{_WARM}"
         f" --add-host {container_host.NAME}:host-gateway"
     )
     return flags, " --template .aws-sam/build/console.yaml --port 3001"

@@ -34,6 +34,7 @@ WORKER = "arn:aws:lambda:us-west-2:123456789012:function:rollout-worker:live"
 _INVOKED_BY_RUNNER = "x-dex-handler-invoke"
 _EXECUTION = "x-amz-durable-execution-name"
 _NOT_FOUND = 404
+_START = "/start-durable-execution"
 _LISTING = "/2025-12-01/functions/worker/durable-executions"
 _ENDED_BADLY = ("FAILED", "TIMED_OUT", "STOPPED")
 
@@ -101,8 +102,9 @@ class LambdaService:
         # How many starts are refused on purpose, as when Lambda throttles.
         self.refuse_starts = 0
         self.starts = 0
-        # Starts are answered but not made: what a worker is invoked with by hand stays to be played.
+        # Starts are answered, kept here and not made: a worker is to be invoked with them by hand.
         self.hold_starts = False
+        self.held: list[bytes] = []
         self._server = Server(self._answer, port, address)
         self.url = self._server.url
         self._timeout = execution_timeout
@@ -196,6 +198,7 @@ class LambdaService:
             headers = {"x-amzn-ErrorType": "TooManyRequestsException", "Retry-After": "1"}
             return JSONResponse({"message": "Rate Exceeded."}, 429, headers)
         if self.hold_starts:
+            self.held.append(body)
             return Response(status_code=202)
         async with self._starting:
             started = self._names.get(name) or await self._started(name)
@@ -218,7 +221,7 @@ class LambdaService:
             "ExecutionRetentionPeriodDays": 7,
             "Input": body.decode(),
         }
-        answer = await self._http.post(f"{self._runner_url}/start-durable-execution", json=document)
+        answer = await self._http.post(f"{self._runner_url}{_START}", json=document)
         answer.raise_for_status()
         return answer.json()["ExecutionArn"]
 
@@ -236,6 +239,8 @@ class LambdaService:
         return None
 
     async def _pass_on(self, request: Request, body: bytes) -> Response:
+        if request.url.path == _START:
+            body = _with_numbers(body)
         raw = request.scope["raw_path"].decode()
         query = f"?{request.url.query}" if request.url.query else ""
         headers = {"content-type": "application/json"}
@@ -251,6 +256,15 @@ class LambdaService:
         ):  # Lambda names the error in a header, the runner does not
             kept["x-amzn-ErrorType"] = "ResourceNotFoundException"
         return Response(answer.content, answer.status_code, kept, "application/json")
+
+
+def _with_numbers(body: bytes) -> bytes:
+    """A start as SAM CLI sends it: a time that is a parameter of the template arrives as text."""
+    document: dict[str, Any] = json.loads(body)
+    for name in ("ExecutionTimeoutSeconds", "ExecutionRetentionPeriodDays"):
+        if isinstance(document.get(name), str):
+            document[name] = int(document[name])
+    return json.dumps(document).encode()
 
 
 class EventBus:

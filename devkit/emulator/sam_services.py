@@ -36,12 +36,6 @@ from rollout.trust import Destination
 
 ACCOUNT = "123456789012"
 JOB_RUNTIME, AWS, LAMBDA = 9010, 9011, 9012
-# ``events/worker.json``: an accepted rollout whose worker is left to be invoked by hand.
-WORKER_EVENT = {
-    "job_arn": f"arn:aws:sagemaker:us-west-2:{ACCOUNT}:job/AgentRFT/my-job",
-    "trajectory_id": "trajectory-0008",
-    "attempt": 1,
-}
 # What SAM CLI takes for a reference to the table and to the bucket: their names in the template.
 TABLE, BUCKET = "RolloutTable", "TrajectoryBucket"
 
@@ -134,15 +128,16 @@ class SamServices:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    def accept(self, instance: dict[str, Any]) -> None:
-        """Accept the rollout of ``events/worker.json`` as a job's, and do not start its worker."""
-        metadata = {"jobArn": WORKER_EVENT["job_arn"], "rolloutId": WORKER_EVENT["trajectory_id"]}
+    def accept(self, instance: dict[str, Any]) -> bytes:
+        """Accept a rollout as a job's, and do not start its worker; returns the worker's event."""
+        metadata = {"jobArn": self.job_arn, "rolloutId": "by-hand"}
+        event = {"prompt": json.dumps(instance), "metadata": metadata}
         self.service.hold_starts = True
         try:
-            event = {"prompt": json.dumps(instance), "metadata": metadata}
             InProcess(environment_of(HANDLERS / "job.py"), 60, "job")(event)
         finally:
             self.service.hold_starts = False
+        return self.service.held.pop()
 
     def request(self, trajectory_id: str, instance: dict[str, Any]) -> dict[str, Any]:
         """The body of a ``POST /rollout``."""

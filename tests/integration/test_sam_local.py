@@ -178,8 +178,8 @@ def test_every_page_of_the_console_is_served(api, console, gsm8k):
     assert turns
 
 
-def invoked(lambdas, function, name):
-    text = (EVENTS / f"{name}.json").read_bytes()
+def invoked(lambdas, function, name, folder=EVENTS):
+    text = (folder / f"{name}.json").read_bytes()
     answer = httpx.post(
         f"{lambdas}/2015-03-31/functions/{function}/invocations", content=text, timeout=300
     )
@@ -189,7 +189,11 @@ def invoked(lambdas, function, name):
     return answer.json()
 
 
-def test_every_event_is_answered_in_a_container_as_it_says(lambdas):
+def test_every_event_is_answered_in_a_container_as_it_says(lambdas, services):
+    # First: what nobody has begun after a while, the sweep starts.
+    (worker,) = re.findall(r"^A worker +.* -e (\S+)", services, re.MULTILINE)
+    told = invoked(lambdas, "WorkerFunction", "worker", Path(worker).parent)
+    assert told == {"status": "ready", "report": "delivered"}
     for name, (status, _) in sample_events().items():
         if name == "state":
             continue  # asks for what "rollout" has played
@@ -204,12 +208,11 @@ def test_every_event_is_answered_in_a_container_as_it_says(lambdas):
     assert set(invoked(lambdas, "SweepFunction", "sweep")) == {
         "started", "delivered", "closed", "left",
     }  # fmt: skip
-    assert invoked(lambdas, "WorkerFunction", "worker")["report"] == "delivered"
 
 
 def test_the_events_rollouts_have_their_rewards(lambdas, api):
-    job = json.loads((EVENTS / "worker.json").read_text())["job_arn"]
-    for number in range(1, 9):
+    job = JOB.replace("/local", "/my-job")
+    for number in range(1, 8):
         for _ in range(300):
             where = f"{api}/rollouts/trajectory-{number:04d}"
             state = httpx.get(where, params={"job_arn": job}, timeout=60).json()
