@@ -52,21 +52,34 @@ def cases() -> list[tuple[Struck, ...]]:
     return [*singles, *pairs]
 
 
+# After these the trainer may have taken the report: a later no is about the repeat.
+AMBIGUOUS = ("drop-before", "drop-after", "500", "503")
+
+
 def expected(case: tuple[Struck, ...]) -> Outcome:
-    """Play the case on paper: 409 is final, a delay nothing, everything else is sent again."""
+    """Play the case on paper: a delay is nothing, a no to a completion does not keep the reward back."""
     faults = {(operation, nth): kind for kind, operation, nth in case}
     calls: dict[str, int] = {}
     trainer, rewards = "open", None
-    for operation in (COMPLETE, REWARD):
+    for operation, before, after in ((COMPLETE, "open", "ready"), (REWARD, "ready", "rewarded")):
+        lost = False
         while True:
             calls[operation] = calls.get(operation, 0) + 1
             kind = faults.get((operation, calls[operation]))
+            refused = kind == "409"
             if kind in ("drop-after", "delay", None):
-                trainer = "ready" if operation == COMPLETE else "rewarded"
-                rewards = [1.0] if operation == REWARD else None
-            if kind == "409":
-                return Outcome("failed", trainer, rewards, calls)
-            if kind in ("delay", None):
+                # The simulator takes a repeat under the same token; out of order it says 409.
+                refused = trainer not in (before, after)
+                trainer = trainer if refused else after
+                rewards = [1.0] if trainer == "rewarded" else None
+            # A no is answered before the answer can be dropped.
+            lost = lost or (kind in AMBIGUOUS and not (kind == "drop-after" and refused))
+            if refused and operation == COMPLETE:
+                break
+            if refused and trainer == "open":  # asked until the trainer has had time to see
+                del calls[REWARD]
+                return Outcome("ready" if lost else "failed", trainer, rewards, calls)
+            if not refused and kind in ("delay", None):
                 break
     return Outcome("ready", trainer, rewards, calls)
 

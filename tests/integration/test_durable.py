@@ -334,7 +334,7 @@ def test_a_job_without_an_endpoint_uses_the_setting(tmp_path):
 def test_a_throttled_job_reads_a_document_and_nothing_is_accepted(stack):
     stack.service.refuse_starts = 100
     answer = invoke_job(job_event(stack, "t-1"))
-    assert answer["errorType"] == "InternalServerError"
+    assert answer["errorType"] == "Throttling"
     assert httpx.get(f"{stack.url}/rollouts/t-1", params={"job_arn": JOB_ARN}).status_code == 404
 
 

@@ -123,6 +123,10 @@ class Thread:
         function, args = self._run
         try:
             function(*args)
+        except GreenletExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 - ends a thread and nothing more
+            current().note(f"thread {self._name} ended: {error!r}")
         finally:
             self._done = True
             for waiting in self._waiting:
