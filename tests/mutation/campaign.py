@@ -32,7 +32,17 @@ MODULES = {
     "run": ("run", "rewards", "results"),
 }
 # Their own tests: each mutant runs those of them that reach it.
-TESTS = ("trust", "feedback", "steps", "backoff", "run", "results")
+TESTS = (
+    "trust",
+    "feedback",
+    "steps",
+    "backoff",
+    "run",
+    "results",
+    "rounding",
+    "values",
+    "agent_errors",
+)
 GOAL = 0.95
 _PLACE = ROOT / "build" / "mutation"
 _LIBRARY = ROOT / "layers/rollout/python/rollout"
