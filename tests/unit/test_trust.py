@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from boto3 import Session
+from botocore.config import Config
 
 from rollout.contract import RolloutMetadata, RolloutRequest
 from rollout.errors import Untrusted
@@ -17,6 +19,30 @@ def checked(body=None, settings=None, **metadata):
 def test_the_regional_endpoint_is_trusted_with_and_without_a_slash():
     assert checked().endpoint == ENDPOINT
     assert checked(endpoint=ENDPOINT + "/").endpoint == ENDPOINT
+
+
+@pytest.mark.parametrize("fips", [False, True])
+def test_the_endpoint_is_the_one_botocore_resolves_and_is_trusted(fips):
+    config = Config(use_fips_endpoint=fips, use_dualstack_endpoint=True)
+    session = Session(aws_access_key_id="none", aws_secret_access_key="none")
+    client = session.client("sagemakerjobruntime", region_name=REGION, config=config)
+    url = job_runtime_endpoint(REGION, fips=fips)
+    assert client.meta.endpoint_url == url
+    assert checked(endpoint=url).endpoint == url
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://job-runtime.sagemaker-fips.us-east-1.api.aws",
+        "https://job-runtime.sagemaker-fips.us-west-2.api.aws.evil.example",
+        "https://job-runtime.sagemaker-fips.us-west-2.api.aws:443",
+        "https://job-runtime-fips.sagemaker.us-west-2.api.aws",
+    ],
+)
+def test_a_host_that_only_looks_like_the_fips_one_is_refused(endpoint):
+    with pytest.raises(Untrusted):
+        checked(endpoint=endpoint)
 
 
 def test_a_stage_is_trusted_only_where_it_is_set():

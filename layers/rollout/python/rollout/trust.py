@@ -3,7 +3,8 @@
 The request names the host that our credentials are sent to, so the rule is an exact match against
 hosts this module builds itself or the operator listed; nothing is matched by suffix or pattern.
 Job Runtime host: botocore's endpoint rule set for ``sagemakerjobruntime``
-(``job-runtime.sagemaker.{region}.api.aws``); a stage label as in ``sagemaker.train.rft.feedback``.
+(``job-runtime.sagemaker.{region}.api.aws``, ``sagemaker-fips`` for its FIPS host); a stage label as in
+``sagemaker.train.rft.feedback``.
 """
 
 from __future__ import annotations
@@ -44,17 +45,21 @@ class Destination:
     model_endpoint: str
 
 
-def job_runtime_endpoint(region: str, *, stage: str = "", partition: str = "aws") -> str:
+def job_runtime_endpoint(
+    region: str, *, stage: str = "", partition: str = "aws", fips: bool = False
+) -> str:
     """The Job Runtime's URL in a region.
 
     Args:
         region: e.g. ``us-west-2``.
         stage: a non-production stage's label, empty for production.
         partition: the ARN's partition.
+        fips: the host with FIPS-validated cryptography, which has no stages.
     """
     label = f"{stage}." if stage else ""
+    service = "sagemaker-fips" if fips else "sagemaker"
     suffix = _DNS_SUFFIX.get(partition, "api.aws")
-    return f"https://job-runtime.{label}sagemaker.{region}.{suffix}"
+    return f"https://job-runtime.{label}{service}.{region}.{suffix}"
 
 
 def check(request: RolloutRequest, settings: Settings) -> Destination:
@@ -139,6 +144,7 @@ def _check_endpoint(url: str, region: str, partition: str, settings: Settings) -
     known = {*local, *(f"https://{entry}" for entry in settings.trust.allowed_endpoints - local)}
     if settings.place == "lambda" or not local:
         known.add(job_runtime_endpoint(region, partition=partition))
+        known.add(job_runtime_endpoint(region, partition=partition, fips=True))
     if settings.trust.stage:
         known.add(job_runtime_endpoint(region, stage=settings.trust.stage, partition=partition))
     # One trailing slash is what URL builders add; anything else must match to the letter. Comparing
