@@ -1,50 +1,43 @@
-"""Scripted single-turn rollouts through the full local path, beside a client that only reports.
+"""Scripted rollouts of ``rollout rehearse`` by calls, over sockets, and over sockets with moto.
 
-``python -m benchmarks.rehearsal --n 1000``. Both play against the same simulator, in turns of a batch
-each, with the same number in flight. Ratios travel, rates do not.
+``python -m benchmarks.rehearsal --rounds 5``. Each round plays a batch in each way, on a stack of its own
+that is warm; read the ratios. Processor time is this process's, which plays everything.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
-
-from devkit.emulator.stack import JOB_ARN, REGION, EmulatedStack
+from devkit.emulator.stack import EmulatedStack
+from devkit.places import dataset_of
+from devkit.policies.named import scripted
 from devkit.rehearsal.client import RolloutClient
-from devkit.rehearsal.play import play, tasks_of
+from devkit.rehearsal.play import play, read_rows
 from devkit.rehearsal.run_files import append_rollout
-from devkit.rehearsal.target import LocalJob
-from environments import wordle
-from environments.wordle.scripts import gold as knowing
+from devkit.rehearsal.target import LocalJob, Task
 
-_BATCH = 125
-_BODY = json.dumps(
-    {
-        "messages": [
-            {"role": "system", "content": wordle.SYSTEM},
-            {"role": "user", "content": "Your first guess?"},
-        ],
-        "temperature": 1.0,
-        "max_tokens": 1024,
-    }
-).encode()
+_AGENT = "environments.calculator:calculator"
+_WARM = 40
+# The first is what the others are compared with: how local rollouts were played before the store.
+_WAYS: dict[str, dict[str, Any]] = {
+    "sockets, moto": {"moto": True},
+    "sockets, local store": {},
+    "calls, local store": {"direct": True},
+}
 
 
-def rows() -> Iterator[tuple[int, dict[str, Any]]]:
-    """Games without end."""
-    for number, word in enumerate(itertools.cycle(wordle.WORDS)):
-        yield number, {"word": word}
+def tasks() -> Iterator[Task]:
+    """The environment's problems, over and over."""
+    rows = list(read_rows(dataset_of(_AGENT), 12))
+    for number in itertools.count():
+        yield Task(f"bench-{number}", number, 0, rows[number % len(rows)])
 
 
 def resident() -> float:
@@ -53,86 +46,54 @@ def resident() -> float:
     return pages * 4096 / 1e6
 
 
-def bare(stack: EmulatedStack, client: Any, first: int, concurrency: int) -> float:
-    """One batch of a client that samples once and reports; seconds."""
-
-    def one(number: int) -> None:
-        name = f"bare-{number}"
-        stack.simulator.hand_out(JOB_ARN, name, {"word": "crane"})
-        names = {"JobArn": JOB_ARN, "TrajectoryId": name}
-        reply = json.loads(client.sample(**names, Body=_BODY)["Body"].read())
-        won = reply["choices"][0]["message"]["content"] == "<guess>crane</guess>"
-        client.complete_rollout(**names, Status="ready", ClientToken=f"{name}-c")
-        client.update_reward(**names, Rewards=[float(won)], ClientToken=f"{name}-r")
-        stack.simulator.forget(JOB_ARN, name)
-
-    began = time.monotonic()
-    with ThreadPoolExecutor(concurrency) as pool:
-        list(pool.map(one, range(first, first + _BATCH)))
-    return time.monotonic() - began
+def batch(way: dict[str, Any], count: int, concurrency: int) -> tuple[float, float, float, float]:
+    """Milliseconds of a rollout, by the clock and of processor; resident MB before and after."""
+    with (
+        tempfile.TemporaryDirectory() as run,
+        EmulatedStack(scripted(_AGENT, "", 0.75), agent=_AGENT, **way) as stack,
+    ):
+        client = RolloutClient(
+            stack.url,
+            durable=False,
+            wait_seconds=60,
+            connections=concurrency,
+            transport=stack.transport,
+        )
+        target, todo = LocalJob(stack, client), tasks()
+        list(play(target, itertools.islice(todo, _WARM), concurrency=concurrency))
+        before, began, used = resident(), time.monotonic(), time.process_time()
+        for record in play(target, itertools.islice(todo, count), concurrency=concurrency):
+            if record.reward is None:
+                raise SystemExit(f"a rollout did not come through: {record.error}")
+            append_rollout(Path(run), record)
+        seconds, used = time.monotonic() - began, time.process_time() - used
+        client.close()
+    return seconds / count * 1e3, used / count * 1e3, before, resident()
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--n", type=int, default=1_000, help="rollouts (1000)")
+    parser.add_argument("--rounds", type=int, default=5, help="of a batch in each way (5)")
+    parser.add_argument("--batch", type=int, default=250, help="rollouts of a batch (250)")
     parser.add_argument("--concurrency", type=int, default=8, help="in flight (8)")
     options = parser.parse_args()
-
-    def gold(asked: Any) -> dict[str, Any]:
-        return knowing(asked.instance, asked.messages)
-
-    with (
-        tempfile.TemporaryDirectory() as run,
-        EmulatedStack(gold, agent="environments.wordle:wordle") as stack,
-    ):
-        config = Config(retries={"total_max_attempts": 1}, max_pool_connections=64)
-        client = boto3.client(
-            "sagemakerjobruntime", REGION, endpoint_url=stack.simulator.url, config=config
+    found: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in _WAYS}
+    for _ in range(options.rounds):
+        for name, way in _WAYS.items():
+            found[name].append(batch(way, options.batch, options.concurrency))
+    slowest = found["sockets, moto"]
+    print(
+        f"{options.batch} rollouts a batch, {options.rounds} rounds, {options.concurrency} in flight"
+    )
+    for name, each in found.items():
+        clock, used = (statistics.median(one[part] for one in each) for part in (0, 1))
+        quicker = statistics.median(a[0] / b[0] for a, b in zip(slowest, each, strict=True))
+        cheaper = statistics.median(a[1] / b[1] for a, b in zip(slowest, each, strict=True))
+        print(
+            f"{name:<21} {clock:6.1f} ms each ({quicker:.1f} x)  {used:6.1f} ms of processor "
+            f"({cheaper:.1f} x)  {each[-1][2]:.0f} MB, {each[-1][3]:.0f} after"
         )
-        client = RolloutClient(
-            stack.url, durable=False, wait_seconds=60, connections=options.concurrency
-        )
-        target = LocalJob(stack, client)
-        tasks = tasks_of(rows(), 1, name="bench")
-
-        def full(count: int) -> float:
-            began = time.monotonic()
-            batch = itertools.islice(tasks, count)
-            for record in play(target, batch, concurrency=options.concurrency):
-                if record.reward != 1.0:
-                    raise SystemExit(f"a rollout did not come through: {record.error}")
-                append_rollout(Path(run), record)
-            return time.monotonic() - began
-
-        full(_BATCH // 2)  # warm: imports, connections, a handler for each thread
-        bare(stack, client, -_BATCH, options.concurrency)
-        ours: list[float] = []
-        theirs: list[float] = []
-        memory: dict[int, float] = {}
-        for batch in range(-(-options.n // _BATCH)):
-            ours.append(full(_BATCH))
-            memory[(batch + 1) * _BATCH] = resident()
-            theirs.append(bare(stack, client, batch * _BATCH, options.concurrency))
-        client.close()
-    done = len(ours) * _BATCH
-    each = [seconds / _BATCH * 1e3 for seconds in ours]
-    plain = [seconds / _BATCH * 1e3 for seconds in theirs]
-    ratio = statistics.median(a / b for a, b in zip(each, plain, strict=True))
-    print(
-        f"{done} rollouts of one turn, {options.concurrency} in flight, batches of {_BATCH} in turn"
-    )
-    print(
-        f"full local path  {done / sum(ours):6.1f} rollouts/s  {statistics.median(each):6.1f} ms each"
-    )
-    print(
-        f"bare client      {done / sum(theirs):6.1f} rollouts/s  {statistics.median(plain):6.1f} ms each"
-    )
-    print(
-        f"overhead a turn  {statistics.median(each) - statistics.median(plain):.1f} ms, {ratio:.1f} x"
-    )
-    shown = sorted({n for n in (250, 500, 1_000) if n in memory} | {done})
-    print("resident memory  " + ", ".join(f"{memory[n]:.0f} MB after {n}" for n in shown))
 
 
 if __name__ == "__main__":
