@@ -188,7 +188,9 @@ def measure(count: int, reply_bytes: int = 1_000) -> dict[str, Any]:
     counter = Count()
     with (
         tempfile.TemporaryDirectory() as store,
-        EmulatedStack(policy, agent="benchmarks.footprint:turns", durable=Path(store)) as stack,
+        EmulatedStack(
+            policy, agent="benchmarks.footprint:turns", durable=Path(store), moto=True
+        ) as stack,
         counter.open(),
     ):
         counter.units["operations"] = 1  # the execution itself

@@ -41,7 +41,7 @@ class Case:
 
 
 def _sums(count: int = 12) -> list[dict[str, Any]]:
-    dice = random.Random(5)  # the same problems every time
+    dice = random.Random(5)  # nosec B311 - the same problems every time
     return [
         {"question": f"What is {a} + {b}?", "answer": str(a + b)}
         for a, b in itertools.islice(
@@ -114,7 +114,7 @@ def _tagged_gold(instance: dict[str, Any], messages: list[Message]) -> Message:
 
 
 def _chests() -> list[dict[str, Any]]:
-    dice = random.Random(6)
+    dice = random.Random(6)  # nosec B311 - the same problems every time
     return [
         {"rooms": (rooms := ["hall", "attic", "cellar", "garden"]), "key": dice.choice(rooms),
          "answer": str(dice.randint(100, 999))}
@@ -243,7 +243,7 @@ def _yes_rows() -> list[dict[str, Any]]:
 
 def by_chance(episode: Episode) -> Outcome:
     _ask(episode)
-    return Outcome(random.random(), {"truth": 0.0})  # the planted fault itself
+    return Outcome(random.random(), {"truth": 0.0})  # nosec B311 - the planted fault itself
 
 
 _earned = itertools.count()

@@ -17,13 +17,14 @@ from devkit.checks.prices import dollars
 Architecture = Literal["arm64", "x86_64"]
 
 # --- one durable rollout, counted -------------------------------------------------------------------
-# Durable operations: the execution, begin, the agent's context, scored, complete, reward, reported;
-# and one a turn.
-OPERATIONS = 7
+# Durable operations: the execution, begin, the agent's context, scored, complete, reward, reported, the
+# trajectory; and one a turn.
+OPERATIONS = 8
 # Calls of CheckpointDurableExecution: some beside the turns (the SDK may merge two), two a turn.
-CHECKPOINTS, CHECKPOINTS_A_TURN = 9, 2
-# Writes of the row: accepted, begun, about to sample, scored, reported. Four of them hold the request.
-ROW_WRITES, ROW_WRITES_WITH_REQUEST = 5, 4
+CHECKPOINTS, CHECKPOINTS_A_TURN = 12, 2
+# Writes of the row: accepted, begun, about to sample, scored, reported, and the place of the trajectory.
+# Four of them hold the request.
+ROW_WRITES, ROW_WRITES_WITH_REQUEST = 6, 4
 ROW_KB = 0.85
 # Write units of the indexes by_job, by_group and open; every one is far below 1 KB.
 INDEX_WRITES = {"by_job": 4, "by_group": 1, "open": 6}

@@ -50,7 +50,12 @@ CALLS = [
     ("get_object", "s3:GetObject", f"{BUCKET}/requests/a", ACCEPTORS),
     ("get_object", "s3:GetObject", f"{BUCKET}/checkpoints/a", ACCEPTORS),
     ("invoke", "lambda:InvokeFunction", f"{WORKER}:live", STARTERS),
-    ("get_durable_execution", "lambda:GetDurableExecution", EXECUTION, {"CloserFunction"}),
+    (
+        "get_durable_execution",
+        "lambda:GetDurableExecution",
+        EXECUTION,
+        {"CloserFunction", "SweepFunction"},
+    ),
     (
         "checkpoint_durable_execution",
         "lambda:CheckpointDurableExecution",

@@ -31,13 +31,15 @@ def printing():
     sink, handler = io.StringIO(), logs.logger().handlers[0]
     level, stream = logs.logger().log_level, handler.stream
     logs.logger().setLevel("DEBUG")
-    handler.setStream(sink)
+    handler.stream = (
+        sink  # setStream would flush what it had, which may have ended with another test
+    )
     try:
         with redirect_stdout(sink):
             yield lambda: sink.getvalue().splitlines()
     finally:
         logs.logger().setLevel(level)
-        handler.setStream(stream)
+        handler.stream = stream
 
 
 def until(found, seconds=30):

@@ -62,7 +62,12 @@ def test_a_rollout_its_turns_and_its_reports_are_spans(spans):
     assert root.attributes["rollout.reward"] == 0.5
     assert root.attributes["rollout.turns"] == 3
     names = [span.name for span in children(spans, root)]
-    assert names == ["chat", "chat", "chat", "CompleteRollout", "UpdateReward", "UpdateReward"]
+    assert names == [
+        *["chat default"] * 3,
+        "CompleteRollout",
+        "UpdateReward",
+        "UpdateReward",
+    ]
     turn = children(spans, root)[0]
     assert turn.kind is trace.SpanKind.CLIENT
     assert turn.attributes["gen_ai.operation.name"] == "chat"
@@ -89,7 +94,7 @@ def test_a_turn_that_replays_has_no_second_span(spans):
     assert sorted(name for found in names for name in found) == [
         "CompleteRollout",
         *["UpdateReward"] * 2,
-        *["chat"] * 3,
+        *["chat default"] * 3,
     ]
 
 

@@ -223,10 +223,13 @@ def _with_ids(calls: list[ToolCall], data: bytes, turn: int) -> list[ToolCall]:
     """Calls that have an id each; nine letters and digits, which the strictest server takes."""
     seen: set[str] = set()
     made: list[ToolCall] = []
+    # Hashed once: a reply may hold tens of thousands of calls.
+    reply = b""
     for place, call in enumerate(calls):
         identifier = call.id
         if not identifier or identifier in seen:
-            text = f"{turn}/{place}/".encode() + data
+            reply = reply or hashlib.sha256(data).digest()
+            text = f"{turn}/{place}/".encode() + reply
             identifier = hashlib.sha256(text).hexdigest()[:9]
         seen.add(identifier)
         made.append(ToolCall(identifier, call.name, call.arguments))
