@@ -19,9 +19,29 @@ _GROUPS_SHOWN = 20
 
 def register(commands: Any) -> None:
     """Add ``rescore`` to the command line."""
-    rescore = commands.add_parser("rescore", help="score a rehearsal's trajectories again")
+    rescore = commands.add_parser(
+        "rescore",
+        help="score a rehearsal's trajectories again",
+        epilog="With --reweigh or --weight nothing is played: the rubric's criteria, which the run has "
+        "recorded, get other weights. Exit codes: 0 scored, 1 some failed or diverged, 2 a wrong call.",
+    )
     rescore.add_argument("run", type=Path, help="the run's directory")
     rescore.add_argument("--agent", help="module:function (default: the run's, as it is now)")
+    rescore.add_argument(
+        "--reweigh",
+        nargs="?",
+        const="",
+        metavar="RUBRIC",
+        help="weigh the recorded criteria as the agent's rubric does now (its name if several)",
+    )
+    rescore.add_argument(
+        "--weight",
+        action="append",
+        default=[],
+        type=_weight,
+        metavar="NAME=NUMBER",
+        help="and give this criterion another weight; 0 leaves it out",
+    )
     rescore.add_argument("--out", type=Path, help="the new run (default RUN-rescored)")
     rescore.add_argument(
         "--json", action="store_true", help="print what moved as one JSON document"
@@ -30,8 +50,17 @@ def register(commands: Any) -> None:
     rescore.set_defaults(command=_rescore)
 
 
+def _weight(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=NUMBER") from None
+
+
 def _rescore(options: argparse.Namespace, console: Console) -> int:
     from devkit.rehearsal.rescoring import rescore
+    from devkit.rehearsal.reweighing import reweigh, rubric_of
     from devkit.rehearsal.run_files import read_manifest
     from devkit.rehearsal.score_changes import ScoreChanges
     from rollout.agent import load_agent
@@ -44,7 +73,12 @@ def _rescore(options: argparse.Namespace, console: Console) -> int:
         agent = load_agent(options.agent or manifest.agent)
         changes = ScoreChanges(str(run), str(out), agent.name)
         total = manifest.rows * manifest.group_size
-        for count, _ in enumerate(rescore(run, agent, out, changes), 1):
+        if options.reweigh is None and not options.weight:
+            scored = rescore(run, agent, out, changes)
+        else:
+            rubric = rubric_of(agent.name, options.reweigh or "").reweighed(dict(options.weight))
+            scored = reweigh(run, rubric, out, changes)
+        for count, _ in enumerate(scored, 1):
             if count % 1_000 == 0:
                 sys.stderr.write(f"{count} of {total} rollouts\n")
     except (RolloutError, OSError, ValueError) as error:

@@ -15,6 +15,7 @@ from typing import Any, cast
 from devkit.rehearsal.run_files import RolloutRecord
 from rollout.reply import Reply
 from rollout.rewards import all_same
+from rollout.rubric import criteria_of
 from rollout.text_tool_calls import text_calls
 
 
@@ -86,6 +87,7 @@ class RunCounts:
     reported: int = 0
     unrewarded: int = 0
     without_usage: int = 0
+    criteria: dict[str, array[float]] = field(default_factory=dict[str, "array[float]"])
     failures: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
 
     def add(self, record: RolloutRecord) -> None:
@@ -110,6 +112,8 @@ class RunCounts:
         if record.status == "failed":
             error = record.error or {}
             self.failures[error.get("boundary", "unknown"), error.get("title", "unknown")] += 1
+        for name, value in criteria_of(record.metrics).items():
+            self.criteria.setdefault(name, _doubles()).append(value)
         self.seconds.append(record.seconds)
         self._add_turns(record)
         self._add_reports(record)

@@ -119,7 +119,7 @@ def rescore(run: Path, agent: Agent, out: Path, changes: ScoreChanges) -> Iterat
         ValueError: ``run`` is no run, or ``out`` is something else than a rescore of it.
     """
     manifest = read_manifest(run)
-    _make_room(out, run)
+    make_room(out, run)
     write_manifest(
         out, manifest.model_copy(update={"agent": agent.name, "rescored_from": str(run)})
     )
@@ -132,7 +132,12 @@ def rescore(run: Path, agent: Agent, out: Path, changes: ScoreChanges) -> Iterat
         yield new
 
 
-def _make_room(out: Path, run: Path) -> None:
+def make_room(out: Path, run: Path) -> None:
+    """Empty the directory of a new score.
+
+    Raises:
+        ValueError: it holds something else than a new score of this run.
+    """
     if not out.exists():
         return
     if not (out / "run.json").exists() or read_manifest(out).rescored_from != str(run):

@@ -51,6 +51,16 @@ class Passes(_Strict):
     pass_hat_k: Estimate
 
 
+class Criterion(_Strict):
+    """The values of one criterion of the agent's rubric."""
+
+    rollouts: int = Field(description="That have a value")
+    mean: float
+    lowest: float
+    highest: float
+    flat: bool = Field(description="Whether all are equal, so that it decides nothing")
+
+
 class Failure(_Strict):
     """Failed rollouts of one kind."""
 
@@ -74,6 +84,7 @@ class Numbers(_Strict):
     reward_deviation_within_groups: float | None
     reward_lowest: float | None
     reward_highest: float | None
+    criteria: dict[str, Criterion] = Field(description="Of the rubric, by name; {} without one")
     pass_mark: float
     passes: list[Passes]
     turns: Spread | None

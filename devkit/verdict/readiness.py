@@ -14,6 +14,7 @@ from devkit.verdict.estimates import intervals, pass_at_k, pass_hat_k
 from devkit.verdict.findings import find
 from devkit.verdict.load import load_of
 from devkit.verdict.model import (
+    Criterion,
     Estimate,
     Failure,
     Finding,
@@ -23,6 +24,7 @@ from devkit.verdict.model import (
     Spread,
     Verdict,
 )
+from rollout.rewards import all_same
 
 # Columns of the estimates; pass@k and pass^k follow for each k.
 _FLAT, _REWARD, _PASSES = range(3)
@@ -128,6 +130,7 @@ def numbers_of(counted: RunCounts, manifest: Manifest, seed: int = 0) -> Numbers
         reward_deviation_within_groups=float(np.mean(within)) if within else None,
         reward_lowest=min(rewards, default=None),
         reward_highest=max(rewards, default=None),
+        criteria={name: _criterion(values) for name, values in sorted(counted.criteria.items())},
         pass_mark=counted.pass_at,
         passes=[
             Passes(
@@ -189,6 +192,16 @@ def _estimates(groups: Sequence[Group], ks: Sequence[int], seed: int) -> list[Es
         low, high = (float(bound) for bound in bounds[column])
         found.append(Estimate(value=float(totals[:, column].sum() / weight), low=low, high=high))
     return found
+
+
+def _criterion(values: array[float]) -> Criterion:
+    return Criterion(
+        rollouts=len(values),
+        mean=float(np.mean(values)),
+        lowest=min(values),
+        highest=max(values),
+        flat=all_same(values),
+    )
 
 
 def _spread(values: array[float]) -> Spread | None:

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from devkit.verdict.model import Estimate, Numbers, Spread, Verdict
+from devkit.verdict.model import Criterion, Estimate, Numbers, Spread, Verdict
 
 _COLOUR = {"ready": "green", "doubtful": "yellow", "not ready": "red", "note": "cyan"}
 
@@ -58,6 +58,8 @@ def figures(n: Numbers) -> Iterator[tuple[str, str]]:
             f"{n.reward_deviation:.3g}"
             + ("" if within is None else f", within a group {within:.3g}"),
         )
+    for name, values in n.criteria.items():
+        yield f"criterion {name}", _criterion(values)
     yield (
         "groups without spread",
         f"{estimate(n.groups_without_spread, share=True)} of {n.groups_compared}",
@@ -80,6 +82,15 @@ def figures(n: Numbers) -> Iterator[tuple[str, str]]:
     yield "tool errors", share(n.tool_errors, n.tool_calls, of="calls")
     if n.unrewarded is not None:
         yield "reward not taken", share(n.unrewarded, n.rollouts)
+
+
+def _criterion(values: Criterion) -> str:
+    if values.flat:
+        return f"always {values.mean:.3g}, in {values.rollouts:,} rollouts: it decides nothing here"
+    return (
+        f"mean {values.mean:.3g}, {_range(values.lowest, values.highest)}, "
+        f"in {values.rollouts:,} rollouts"
+    )
 
 
 def load_lines(verdict: Verdict) -> Iterator[tuple[str, str]]:

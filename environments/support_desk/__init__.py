@@ -4,19 +4,20 @@ An instance has ``customer`` (name and e-mail), ``orders``, what the customer wa
 refund, cancel, address) for ``order_id``, a new ``address`` where that is it, and ``expected``: the
 orders as the procedure leaves them. The customer is scripted.
 
-Paid is what the desk did and said, from the log of its effects and not from the final state alone: 1.0 if
-exactly the effects that were due happened, once, after the customer was verified, and the desk closed
-without telling the customer otherwise; a quarter if it did nothing though something was due and claimed
-nothing, for a refusal harms less than a wrong refund; else 0.
+Paid is what the desk did and said, from the log of its effects and not from the final state alone
+(``RUBRIC``): 1.0 if exactly the effects that were due happened, once, after the customer was verified; a
+quarter if it did nothing though something was due, for a refusal harms less than a wrong refund; nothing
+where it changed an order before it had verified the customer, never closed, or told what is not so.
 """
 
 from __future__ import annotations
 
 import copy
 import re
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from rollout import Episode, Outcome, agent
+from rollout import Criterion, Episode, Outcome, Rubric, Trajectory, agent
 from rollout.errors import DeadlineError
 
 MAX_TURNS = 8
@@ -142,44 +143,65 @@ def support_desk(episode: Episode) -> Outcome:
         {"role": "system", "content": PROCEDURE},
         {"role": "user", "content": customer.opening()},
     ]
-    ended, closing = False, ""
+    closing, goodbye = "", False
     try:
-        while not ended and episode.turns < 4 * MAX_TURNS:
+        while not goodbye and episode.turns < 4 * MAX_TURNS:
             reply = episode.converse(messages, tools=tools, max_calls_per_turn=4)
             messages = reply.conversation
             closing = reply.text
-            ended = "GOODBYE" in closing.upper()
-            if not ended:
+            goodbye = "GOODBYE" in closing.upper()
+            if not goodbye:
                 messages.append({"role": "user", "content": customer.answer(reply.text)})
                 if sum(m["role"] == "user" for m in messages) > MAX_TURNS:
                     break
     except DeadlineError:
         pass  # the orders are as they are
-    verdict = judge(desk, episode.instance, closing if ended else "")
-    rewards = {"right": 1.0, "unchanged": 0.25, "wrong": 0.0}
-    return Outcome(
-        reward=rewards[verdict],
-        metrics={"ended": float(ended), "broke_procedure": float(desk.broke_procedure)},
-        output={"verdict": verdict, "orders": desk.orders},
-    )
+    work = Work(desk, closing if goodbye else "")
+    return RUBRIC.score(episode, work, output={"orders": desk.orders})
 
 
-def judge(
-    desk: Desk, instance: dict[str, Any], closing: str
-) -> Literal["right", "unchanged", "wrong"]:
-    """What the desk's effects and its last word are worth.
+@dataclass(frozen=True)
+class Work:
+    """What a conversation left behind: the desk, and the message that ended it (empty if none did)."""
 
-    Args:
-        closing: the message that ended the conversation; empty if none did.
-    """
-    if not closing.strip() or desk.broke_procedure:
-        return "wrong"
-    due, told = due_effects(instance), claim_of(closing)
-    if desk.effects != due:
-        return "unchanged" if not desk.effects and told != "granted" else "wrong"
-    if told == ("refused" if due else "granted"):
-        return "wrong"  # the customer was told what is not so
-    return "right" if desk.verified else "unchanged"
+    desk: Desk
+    closing: str
+
+
+def ended(played: Trajectory) -> bool:
+    """Whether the desk ended the conversation, and with words."""
+    return bool(played.state.closing.strip())
+
+
+def verified_first(played: Trajectory) -> bool:
+    """Whether nothing was changed before its customer was verified."""
+    return not played.state.desk.broke_procedure
+
+
+def honest(played: Trajectory) -> bool:
+    """Whether the customer was told nothing else than what was done."""
+    untrue = "refused" if played.state.desk.effects else "granted"
+    return claim_of(played.state.closing) != untrue
+
+
+def harmless(played: Trajectory) -> bool:
+    """Whether nothing was done that was not due."""
+    return played.state.desk.effects in ([], due_effects(played.instance))
+
+
+def served(played: Trajectory) -> bool:
+    """Whether what was due was done, for a customer who was verified."""
+    desk: Desk = played.state.desk
+    return bool(desk.verified) and desk.effects == due_effects(played.instance)
+
+
+RUBRIC = Rubric(
+    Criterion(ended, gate=True),
+    Criterion(verified_first, gate=True),
+    Criterion(honest, gate=True),
+    Criterion(harmless, weight=0.25),
+    Criterion(served, weight=0.75),
+)
 
 
 def due_effects(instance: dict[str, Any]) -> list[tuple[str, str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from environments.support_desk import due_effects, support_desk
-from rollout.testing import Script, calls, check_grades, check_order
+from rollout.testing import Script, calls, check_criteria, check_grades, check_order
 
 
 def gold(instance: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any]:
@@ -101,5 +101,18 @@ def validate(instance: dict[str, Any]) -> list[float]:
             ("does nothing", _doing([verify], no)),
         ]
     check_grades(support_desk, instance, equal=equal, less=less)
+    denies = less[3]
+    refunds = ("refunds too much", _doing([verify, refund], word))
+    check_criteria(
+        support_desk,
+        instance,
+        {
+            "ended": [("gold", gold), ("never ends", _doing([verify, *due], None))],
+            "verified_first": [("gold", gold), ("careless", careless)],
+            "honest": [("gold", gold), denies],
+            "harmless": [("gold", gold), refunds],
+            "served": [("gold", gold), ("poor", poor)],
+        },
+    )
     scripts = [("gold", gold), ("poor", poor), ("careless", careless)]
     return check_order(support_desk, instance, scripts)

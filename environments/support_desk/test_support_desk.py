@@ -31,4 +31,4 @@ def test_changing_before_verifying_breaks_the_procedure():
         return calls("refund", {"order_id": instance["order_id"], "amount": amount})
 
     result = rehearse(support_desk, row, hasty)
-    assert (result.reward, result.metrics["broke_procedure"]) == (0.0, 1.0)
+    assert (result.reward, result.metrics["rubric/verified_first"]) == (0.0, 0.0)

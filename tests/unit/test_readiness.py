@@ -276,6 +276,7 @@ def test_the_documents_fields_stay_what_they_are():
     assert fields["Estimate"] == ["high", "low", "value"]
     assert fields["Passes"] == ["groups", "k", "pass_at_k", "pass_hat_k"]
     assert fields["Spread"] == ["max", "mean", "median", "p95"]
+    assert fields["Criterion"] == ["flat", "highest", "lowest", "mean", "rollouts"]
     assert fields["Failure"] == ["boundary", "rollouts", "title"]
     assert fields["Load"] == [
         "batch_size", "completion_tokens_per_second", "completion_tokens_per_step", "concurrency",
@@ -283,7 +284,7 @@ def test_the_documents_fields_stay_what_they_are():
         "rollouts_per_step", "step_seconds_at_least", "step_seconds_at_most",
     ]  # fmt: skip
     assert fields["Numbers"] == [
-        "completion_tokens", "expected", "failed", "failures", "groups", "groups_compared",
+        "completion_tokens", "criteria", "expected", "failed", "failures", "groups", "groups_compared",
         "groups_without_spread", "miscounted", "most_tool_calls", "pass_mark", "passes",
         "prompt_tokens", "reward", "reward_deviation", "reward_deviation_within_groups",
         "reward_highest", "reward_lowest", "rollout_timeout", "rollouts", "seconds", "text_tool_calls", "tool_calls",

@@ -16,12 +16,14 @@ from rollout.agent import Agent, Outcome, agent
 from rollout.contract import InferenceParams, RolloutMetadata, RolloutRequest
 from rollout.episode import Episode
 from rollout.reply import Reply
+from rollout.rubric import Criterion, Rubric, Trajectory
 
 if TYPE_CHECKING:
     from rollout.aws.feedback import RolloutFeedbackClient, make_inference_headers
 
 __all__ = [
     "Agent",
+    "Criterion",
     "Episode",
     "InferenceParams",
     "Outcome",
@@ -29,6 +31,8 @@ __all__ = [
     "RolloutFeedbackClient",
     "RolloutMetadata",
     "RolloutRequest",
+    "Rubric",
+    "Trajectory",
     "agent",
     "make_inference_headers",
 ]

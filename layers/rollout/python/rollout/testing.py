@@ -15,6 +15,7 @@ from rollout.agent import Agent
 from rollout.contract import RolloutMetadata, RolloutRequest
 from rollout.results import Result, Rollout
 from rollout.rewards import same_reward
+from rollout.rubric import criteria_of
 from rollout.run import play
 from rollout.settings import Limits
 from rollout.steps import InlineSteps
@@ -108,17 +109,12 @@ def check_order(
     """
     rewards: list[float] = []
     for name, script in scripts:
-        result = rehearse(function, instance, script)
-        if result.reward is None:
-            detail = result.failure.detail if result.failure else ""
-            raise ValueError(f"script {name!r} failed: {detail}")
-        if not rewards and not same_reward(result.reward, best):
-            raise ValueError(f"script {name!r} earned {result.reward:g}, not the {best:g} of gold")
-        if rewards and (result.reward > rewards[-1] or same_reward(result.reward, rewards[-1])):
-            raise ValueError(
-                f"script {name!r} earned {result.reward:g}, no less than the one before it"
-            )
-        rewards.append(result.reward)
+        reward, _ = _scored(function, instance, name, script)
+        if not rewards and not same_reward(reward, best):
+            raise ValueError(f"script {name!r} earned {reward:g}, not the {best:g} of gold")
+        if rewards and (reward > rewards[-1] or same_reward(reward, rewards[-1])):
+            raise ValueError(f"script {name!r} earned {reward:g}, no less than the one before it")
+        rewards.append(reward)
     return rewards
 
 
@@ -141,15 +137,69 @@ def check_grades(
         ValueError: naming the script that earned too much, too little or nothing at all.
     """
     for name, script in [*equal, *less]:
-        result = rehearse(function, instance, script)
-        if result.reward is None:
-            detail = result.failure.detail if result.failure else ""
-            raise ValueError(f"script {name!r} failed: {detail}")
-        earned = same_reward(result.reward, best)
+        reward, _ = _scored(function, instance, name, script)
+        earned = same_reward(reward, best)
         if (name, script) in equal and not earned:
-            raise ValueError(f"script {name!r} is as good as gold and earned {result.reward:g}")
-        if (name, script) in less and (earned or result.reward > best):
-            raise ValueError(f"script {name!r} is not right and earned {result.reward:g}")
+            raise ValueError(f"script {name!r} is as good as gold and earned {reward:g}")
+        if (name, script) in less and (earned or reward > best):
+            raise ValueError(f"script {name!r} is not right and earned {reward:g}")
+
+
+def check_criteria(
+    function: Callable[[Any], Any],
+    instance: dict[str, Any],
+    orders: Mapping[str, Sequence[tuple[str, Script]]],
+    *,
+    unproved: Sequence[str] = (),
+) -> dict[str, list[float]]:
+    """Hold each criterion of a rubric to its own order, whatever the reward makes of them together.
+
+    Args:
+        orders: scripts by the criterion's name, best first; each must have a strictly smaller value than
+            the one before it.
+        unproved: criteria that this instance cannot tell apart.
+
+    Returns:
+        The values, in order, by the criterion's name.
+
+    Raises:
+        ValueError: naming criterion and script; or a criterion without an order, or without a value.
+    """
+    found: dict[str, list[float]] = {}
+    met: set[str] = set()
+    for criterion, scripts in orders.items():
+        values = found[criterion] = list[float]()
+        for name, script in scripts:
+            _, metrics = _scored(function, instance, name, script)
+            known = criteria_of(metrics)
+            met |= known.keys()
+            if criterion not in known:
+                raise ValueError(f"script {name!r} has no value for criterion {criterion!r}")
+            value = known[criterion]
+            if values and (value > values[-1] or same_reward(value, values[-1])):
+                raise ValueError(
+                    f"script {name!r} has {value:g} for criterion {criterion!r}, no less than the one "
+                    "before it"
+                )
+            values.append(value)
+    if left := sorted(met - orders.keys() - set(unproved)):
+        raise ValueError(f"nothing proves criterion {left[0]!r}: give scripts that differ in it")
+    return found
+
+
+def _scored(
+    function: Callable[[Any], Any], instance: dict[str, Any], name: str, script: Script
+) -> tuple[float, dict[str, float]]:
+    """Reward and metrics of a script.
+
+    Raises:
+        ValueError: it has none.
+    """
+    result = rehearse(function, instance, script)
+    if result.reward is None:
+        detail = result.failure.detail if result.failure else ""
+        raise ValueError(f"script {name!r} failed: {detail}")
+    return result.reward, result.metrics
 
 
 def says(text: str) -> Script:
