@@ -5,8 +5,8 @@ them. Nothing here is imported by the library itself, and none of the packages t
 layer: put them into ``environments/requirements.txt``.
 
 ========================  ==========================================================
-``transport``             an ``httpx`` transport, sync and async (needs ``httpx``)
-``openai``                OpenAI clients; ``episode.openai()`` (``openai``)
+``transport``             what an ``httpx`` or ``httpx2`` client sends, carried, sync and async
+``openai``                OpenAI clients; ``episode.openai()`` (``openai``, 2 or 3)
 ``strands``               a Strands model (``strands-agents[openai]``)
 ``langchain``             a LangChain chat model (``langchain-openai``)
 ``openai_agents``         a model of the OpenAI Agents SDK (``openai-agents``)

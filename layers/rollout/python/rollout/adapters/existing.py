@@ -14,10 +14,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any, Self, cast
 
+from rollout.adapters.packages import needed
 from rollout.adapters.transport import chunks, sample_body
 from rollout.agent import Outcome, agent, call
 from rollout.episode import Episode
-from rollout.errors import AgentError, NotFound, RolloutError
+from rollout.errors import AgentError, AgentUnavailable, NotFound, RolloutError
 from rollout.feedback import Status, kept_by
 
 # What a decorated function or server was trained to see as a job.
@@ -42,7 +43,7 @@ def rft_agent(function: Callable[[dict[str, Any]], Any]) -> Callable[[Episode], 
 
 
 def server_agent(app: Any, path: str = "/rollout") -> Callable[[Episode], Any]:
-    """An ASGI rollout server (FastAPI, Starlette) as an agent; needs ``httpx``.
+    """An ASGI rollout server (FastAPI, Starlette) as an agent; needs ``httpx`` or ``httpx2``.
 
     Args:
         app: the application.
@@ -50,16 +51,23 @@ def server_agent(app: Any, path: str = "/rollout") -> Callable[[Episode], Any]:
     """
 
     async def post(payload: dict[str, Any]) -> Any:
-        import httpx
-
-        transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://server") as http:
+        http_library = _http_library()
+        transport = http_library.ASGITransport(app=app)
+        async with http_library.AsyncClient(transport=transport, base_url="http://server") as http:
             answer = await http.post(path, json=payload, timeout=None)
         if answer.is_error:
             raise AgentError(f"The server answered {answer.status_code} to {path}.")
         return answer.json()
 
     return rft_agent(post)
+
+
+def _http_library() -> Any:
+    """``httpx``, or ``httpx2``, which comes with openai 3."""
+    try:
+        return needed("httpx", "httpx")
+    except AgentUnavailable:
+        return needed("httpx2", "httpx2 (or httpx)")
 
 
 class _Loopback:

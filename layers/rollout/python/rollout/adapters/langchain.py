@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rollout.adapters.openai import async_http, sync_http
+from rollout.adapters.packages import needed
 from rollout.adapters.transport import BASE_URL
 from rollout.episode import Episode
 
@@ -15,8 +16,7 @@ def chat_model(episode: Episode, **params: Any) -> Any:
     Args:
         **params: further arguments of ``ChatOpenAI``; the trainer's sampling parameters win.
     """
-    from langchain_openai import ChatOpenAI
-
+    langchain = needed("langchain_openai", "langchain-openai")
     options: dict[str, Any] = {
         "model": "policy",
         "api_key": "unused",
@@ -26,4 +26,4 @@ def chat_model(episode: Episode, **params: Any) -> Any:
         "http_async_client": async_http(episode),
         **params,
     }
-    return ChatOpenAI(**options)
+    return langchain.ChatOpenAI(**options)

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from threading import Thread
 from typing import Any
 
+from rollout.adapters.packages import needed
 from rollout.errors import ToolBroken
 from rollout.tools import Tool
 from rollout.values import json_text
@@ -46,6 +47,7 @@ class mcp:  # noqa: N801 - used as ``with mcp("…") as tools``
     """
 
     def __init__(self, server: Any, *, timeout: float = 30.0) -> None:
+        self._sdk = needed("mcp", "mcp")
         self._server = server
         self._timeout = timeout
         self._loop = asyncio.new_event_loop()
@@ -87,11 +89,9 @@ class mcp:  # noqa: N801 - used as ``with mcp("…") as tools``
 
     async def _connected(self) -> None:
         """Hold the connection until the block ends; the task that opens it must close it."""
-        from mcp import Client
-
         self._done = asyncio.Event()
         try:
-            async with Client(self._server) as client:
+            async with self._sdk.Client(self._server) as client:
                 self._ready.set_result(await self._listed(client))
                 await self._done.wait()
         except BaseException as error:
@@ -129,13 +129,11 @@ class mcp:  # noqa: N801 - used as ``with mcp("…") as tools``
         )
 
     def _run(self, work: Coroutine[Any, Any, Any], name: str) -> Any:
-        from mcp import MCPError
-
         try:
             return self._wait(asyncio.run_coroutine_threadsafe(work, self._loop), f"tool {name!r}")
         except ToolBroken as broken:
-            error = broken.__cause__
-            if isinstance(error, MCPError) and error.code == _INVALID_PARAMS:
+            error: Any = broken.__cause__
+            if isinstance(error, self._sdk.MCPError) and error.code == _INVALID_PARAMS:
                 raise ValueError(str(error)) from None  # the model's mistake
             raise
 

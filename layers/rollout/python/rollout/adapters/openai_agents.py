@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rollout.adapters.openai import async_client
+from rollout.adapters.packages import needed
 from rollout.episode import Episode
 
 
@@ -13,7 +14,6 @@ def model(episode: Episode) -> Any:
 
     The SDK's tracing is switched off: it would send the conversation to OpenAI.
     """
-    from agents import OpenAIChatCompletionsModel, set_tracing_disabled
-
-    set_tracing_disabled(True)
-    return OpenAIChatCompletionsModel(model="policy", openai_client=async_client(episode))
+    agents = needed("agents", "openai-agents")
+    agents.set_tracing_disabled(True)
+    return agents.OpenAIChatCompletionsModel(model="policy", openai_client=async_client(episode))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rollout.adapters.openai import async_client
+from rollout.adapters.packages import needed
 from rollout.episode import Episode
 
 
@@ -16,6 +17,5 @@ def model(episode: Episode, **params: Any) -> Any:
     Args:
         **params: sampling parameters of the agent's own; the trainer's win.
     """
-    from strands.models.openai import OpenAIModel
-
-    return OpenAIModel(client=async_client(episode), model_id="policy", params=params)
+    strands = needed("strands.models.openai", "strands-agents[openai]")
+    return strands.OpenAIModel(client=async_client(episode), model_id="policy", params=params)

@@ -1,5 +1,6 @@
-"""An ``httpx`` transport that carries OpenAI chat-completions requests onto ``Episode.sample``.
+"""A transport that carries an HTTP client's chat-completions requests onto ``Episode.sample``.
 
+The client is one of ``httpx`` or of ``httpx2``, its successor, which are alike in all that is used here.
 Nothing goes over a network. A request with ``stream: true`` is sampled whole and told in chunks.
 """
 
@@ -9,8 +10,6 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
-
-import httpx
 
 from rollout.contract import parse_json
 from rollout.errors import AgentError, MalformedRequest
@@ -30,35 +29,28 @@ class Sampler(Protocol):
         ...
 
 
-class EpisodeTransport(httpx.BaseTransport):
-    """Carries a synchronous client's requests.
+def transport(episode: Sampler, http: Any) -> Any:
+    """What carries a synchronous client's requests; a RolloutError of the episode is raised through it.
 
     Args:
         episode: samples them.
+        http: the client's library, ``httpx`` or ``httpx2``.
     """
 
-    def __init__(self, episode: Sampler) -> None:
-        self._episode = episode
+    def answer(request: Any) -> Any:
+        return _answer(http, episode, request.url.path, request.content)
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Sample one turn; a RolloutError of the episode is raised through the client."""
-        return _answer(self._episode, request.url.path, request.read())
+    # The name speaks of tests; it is the library's public way to answer requests by a function.
+    return http.MockTransport(answer)
 
 
-class AsyncEpisodeTransport(httpx.AsyncBaseTransport):
-    """Carries an asynchronous client's requests, each on a thread.
+def async_transport(episode: Sampler, http: Any) -> Any:
+    """As :func:`transport`, for an asynchronous client: each request on a thread."""
 
-    Args:
-        episode: samples them.
-    """
+    async def answer(request: Any) -> Any:
+        return await asyncio.to_thread(_answer, http, episode, request.url.path, request.content)
 
-    def __init__(self, episode: Sampler) -> None:
-        self._episode = episode
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """As :meth:`EpisodeTransport.handle_request`."""
-        body = await request.aread()
-        return await asyncio.to_thread(_answer, self._episode, request.url.path, body)
+    return http.MockTransport(answer)
 
 
 def sample_body(episode: Sampler, body: bytes) -> dict[str, Any]:
@@ -101,12 +93,12 @@ def chunks(completion: Mapping[str, Any]) -> bytes:
     return "".join(f"data: {line}\n\n" for line in [*lines, "[DONE]"]).encode()
 
 
-def _answer(episode: Sampler, path: str, body: bytes) -> httpx.Response:
+def _answer(http: Any, episode: Sampler, path: str, body: bytes) -> Any:
     if not path.endswith(_PATH):
         message = f"An episode answers {_PATH} only, not {path}; use the chat-completions API."
-        return httpx.Response(404, json={"error": {"message": message, "type": "not_found"}})
+        return http.Response(404, json={"error": {"message": message, "type": "not_found"}})
     completion = sample_body(episode, body)
     if json.loads(body).get("stream"):
         headers = {"content-type": "text/event-stream"}
-        return httpx.Response(200, headers=headers, content=chunks(completion))
-    return httpx.Response(200, json=completion)
+        return http.Response(200, headers=headers, content=chunks(completion))
+    return http.Response(200, json=completion)
