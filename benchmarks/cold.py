@@ -38,8 +38,8 @@ def measure(rounds: int) -> dict[str, Any]:
                 rollout = first(variant, event, on)
                 on.check(body["metadata"], 1)
                 if number:
-                    told = (health[0], rollout[0], health[1], rollout[1], rollout[2])
-                    for kind, value in zip(kinds, told, strict=True):
+                    seconds = (health[0], rollout[0], health[1], rollout[1], rollout[2])
+                    for kind, value in zip(kinds, seconds, strict=True):
                         found[kind].setdefault(variant.name, []).append(value)
     return {kind: {k: spread(v) for k, v in known.items()} for kind, known in found.items()}
 

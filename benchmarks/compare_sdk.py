@@ -136,8 +136,8 @@ def reference() -> Iterator[tuple[str, str]]:
                     player.stdin.write(json.dumps(payload) + "\n")
                     player.stdin.flush()
                     seen = json.loads(player.stdout.readline())
-                told = "" if "raised" not in seen else f" (the caller sees {seen['raised']})"
-                yield fault, verdict(trajectory) + told
+                raised = "" if "raised" not in seen else f" (the caller sees {seen['raised']})"
+                yield fault, verdict(trajectory) + raised
         player.stdin.close()
 
 
@@ -150,8 +150,8 @@ def main() -> int:
         sys.stderr.write("The SDK's environment is missing: run make compare-sdk.\n")
         return 2
     console = Console()
-    theirs = dict(reference())
-    rows = [(fault or "none", mine, theirs[fault]) for fault, mine in ours()]
+    there = dict(reference())
+    rows = [(fault or "none", here, there[fault]) for fault, here in ours()]
     table = Table("fault", "this endpoint", "sagemaker.train.rft 1.27.0")
     for row in rows:
         table.add_row(*row)

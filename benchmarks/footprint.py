@@ -168,7 +168,7 @@ def _entry(item: Item, index: Mapping[str, Any]) -> Item:
 
 
 def measure(count: int, reply_bytes: int = 1_000) -> dict[str, Any]:
-    """Play one durable rollout through the job's door and count.
+    """Play one durable rollout through the job's function and count.
 
     Args:
         count: turns.
@@ -224,7 +224,7 @@ def _invoke_job(event: Mapping[str, Any]) -> None:
 
     answer = environment_of(HANDLERS / "job.py")()(event, LambdaContext(function_name="job"))
     if answer:
-        raise RuntimeError(f"the job's door answered {answer}")
+        raise RuntimeError(f"the job's function answered {answer}")
 
 
 def _wait(stack: EmulatedStack, seconds: float = 120) -> None:

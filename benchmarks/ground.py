@@ -18,7 +18,7 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """A running stack, and the door the reference SDK needs to its simulator."""
+    """A running stack, and the address at which the reference SDK reaches its simulator."""
 
     stack: EmulatedStack
     bearer_url: str

@@ -93,11 +93,11 @@ def _rollouts(on: Ground, ours: Player, most: int) -> dict[str, Any]:
         while done < upto:
             block = min(_BLOCK, upto - done)
             given = [on.metadata(OURS) for _ in range(block)]
-            told = [[metadata, 1] for metadata in given]
-            processor += ours.do("call", function="play", arguments=told)["processor"]
+            arguments = [[metadata, 1] for metadata in given]
+            processor += ours.do("call", function="play", arguments=arguments)["processor"]
             for metadata in given:
                 on.check(metadata, 1)
             done += block
         found["processor"][str(upto)] = spread(processor)
-        found["resident"][str(upto)] = {"bytes": ours.do("settle")["resident"]}
+        found["resident"][str(upto)] = {"bytes": ours.do("collect")["resident"]}
     return found

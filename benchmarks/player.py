@@ -37,24 +37,24 @@ class Context:
         return 600_000
 
 
-def handle(module: Any, told: dict[str, Any]) -> dict[str, Any]:
+def handle(module: Any, request: dict[str, Any]) -> dict[str, Any]:
     """Invoke the handler with one event, some times."""
     seconds: list[float] = []
-    for _ in range(told["times"]):
+    for _ in range(request["times"]):
         began = time.perf_counter()
-        answer = module.handler(told["event"], Context())
+        answer = module.handler(request["event"], Context())
         seconds.append(time.perf_counter() - began)
         if answer["statusCode"] != 200:
             raise RuntimeError(f"answered {answer}")
     return {"seconds": seconds}
 
 
-def call(module: Any, told: dict[str, Any]) -> dict[str, Any]:
+def call(module: Any, request: dict[str, Any]) -> dict[str, Any]:
     """Call one of the module's functions once for each list of arguments."""
-    function = getattr(module, told["function"])
+    function = getattr(module, request["function"])
     seconds: list[float] = []
     processor: list[float] = []
-    for arguments in told["arguments"]:
+    for arguments in request["arguments"]:
         began, computed = time.perf_counter(), time.process_time()
         function(*arguments)
         seconds.append(time.perf_counter() - began)
@@ -62,10 +62,10 @@ def call(module: Any, told: dict[str, Any]) -> dict[str, Any]:
     return {"seconds": seconds, "processor": processor}
 
 
-def at_once(module: Any, told: dict[str, Any]) -> dict[str, Any]:
+def at_once(module: Any, request: dict[str, Any]) -> dict[str, Any]:
     """As :func:`call`, all at once on one pool of threads."""
-    function = getattr(module, told["function"])
-    arguments = told["arguments"]
+    function = getattr(module, request["function"])
+    arguments = request["arguments"]
     threading.stack_size(512 * 1024)
 
     def one(given: list[Any]) -> float:
@@ -73,34 +73,34 @@ def at_once(module: Any, told: dict[str, Any]) -> dict[str, Any]:
         function(*given)
         return time.perf_counter() - began
 
-    with ThreadPoolExecutor(told["workers"]) as pool:
+    with ThreadPoolExecutor(request["workers"]) as pool:
         began, computed = time.perf_counter(), time.process_time()
         seconds = list(pool.map(one, arguments))
         took, computed = time.perf_counter() - began, time.process_time() - computed
     return {"seconds": seconds, "took": took, "processor": computed, "resident": memory("VmHWM")}
 
 
-def peak(module: Any, told: dict[str, Any]) -> dict[str, Any]:
+def peak(module: Any, request: dict[str, Any]) -> dict[str, Any]:
     """The most bytes Python objects took during one call, beyond those there before it."""
     import tracemalloc
 
-    function = getattr(module, told["function"])
+    function = getattr(module, request["function"])
     gc.collect()
     tracemalloc.start()
-    function(*told["arguments"][0])
+    function(*request["arguments"][0])
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return {"bytes": most}
 
 
-def settle(module: Any, told: dict[str, Any]) -> dict[str, Any]:
+def collect(module: Any, request: dict[str, Any]) -> dict[str, Any]:
     """Collect garbage and tell what is resident."""
-    del module, told
+    del module, request
     gc.collect()
     return {"resident": memory("VmRSS")}
 
 
-COMMANDS = {"handle": handle, "call": call, "at_once": at_once, "peak": peak, "settle": settle}
+COMMANDS = {"handle": handle, "call": call, "at_once": at_once, "peak": peak, "collect": collect}
 
 
 def main() -> None:
@@ -108,8 +108,8 @@ def main() -> None:
     answers, sys.stdout = sys.stdout, sys.stderr  # what a peer prints must not mix with answers
     module = importlib.import_module(sys.argv[1])
     for line in sys.stdin:
-        told = json.loads(line)
-        answers.write(json.dumps(COMMANDS[told["do"]](module, told)) + "\n")
+        request = json.loads(line)
+        answers.write(json.dumps(COMMANDS[request["do"]](module, request)) + "\n")
         answers.flush()
 
 

@@ -35,10 +35,12 @@ def measure(rollouts: int) -> dict[str, Any]:
             with Player(variant, on.environ()) as player:
                 warm = on.metadata(variant)
                 player.do("call", function="play", arguments=[[warm, TURNS]])
-                before = player.do("settle")["resident"]
+                before = player.do("collect")["resident"]
                 given = [on.metadata(variant) for _ in range(rollouts)]
-                told = [[metadata, TURNS] for metadata in given]
-                answer = player.do("at_once", function="play", arguments=told, workers=rollouts)
+                arguments = [[metadata, TURNS] for metadata in given]
+                answer = player.do(
+                    "at_once", function="play", arguments=arguments, workers=rollouts
+                )
                 for metadata in given:
                     on.check(metadata, TURNS)
                 over = [seconds - TURNS * _THINKS for seconds in answer["seconds"]]

@@ -43,8 +43,8 @@ class Emulated:
 
     def processor(self) -> float:
         """Seconds of processor the function's process has had, from its start; in steps of 10 ms."""
-        told = (self._process() / "stat").read_text().rpartition(")")[2].split()
-        return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
+        fields = (self._process() / "stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _process(self) -> Path:
         children = Path(f"/proc/{self.emulator.pid}/task").glob("*/children")
@@ -105,12 +105,12 @@ class Player:
         self._process.kill()
         self._process.communicate()
 
-    def do(self, command: str, **told: Any) -> dict[str, Any]:
+    def do(self, command: str, **arguments: Any) -> dict[str, Any]:
         """Let it obey one command of ``benchmarks/player.py``."""
         sending, answers = self._process.stdin, self._process.stdout
         if sending is None or answers is None:
             raise RuntimeError("the player has no pipes")
-        sending.write(json.dumps({"do": command, **told}) + "\n")
+        sending.write(json.dumps({"do": command, **arguments}) + "\n")
         sending.flush()
         answer = answers.readline()
         if not answer:

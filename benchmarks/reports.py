@@ -25,8 +25,8 @@ def measure(rounds: int) -> dict[str, Any]:
         for number in range(rounds + 1):
             for variant, player in players.items():
                 given = [on.metadata(variant) for _ in range(_BLOCK)]
-                told = [[metadata] for metadata in given]
-                took = player.do("call", function="report", arguments=told)["seconds"]
+                arguments = [[metadata] for metadata in given]
+                took = player.do("call", function="report", arguments=arguments)["seconds"]
                 for metadata in given:
                     on.check(metadata, 0)
                 if number:

@@ -30,17 +30,17 @@ def measure(rounds: int) -> dict[str, Any]:
         players = {v: opened.enter_context(Player(v, on.environ())) for v in (BARE, OURS, SDK)}
         for number in range(rounds + 1):
             for name, (variant, function) in _WAYS.items():
-                told: dict[int, dict[str, Any]] = {}
+                measurements: dict[int, dict[str, Any]] = {}
                 for turns in (1, MANY):
                     metadata = on.metadata(variant)
                     arguments = [[metadata, turns]]
-                    told[turns] = players[variant].do(
+                    measurements[turns] = players[variant].do(
                         "call", function=function, arguments=arguments
                     )
                     on.check(metadata, turns)
                 if number:
                     for key, measured in (("turn", "seconds"), ("processor", "processor")):
-                        more = told[MANY][measured][0] - told[1][measured][0]
+                        more = measurements[MANY][measured][0] - measurements[1][measured][0]
                         found[key].setdefault(name, []).append(more / (MANY - 1))
-                    found["whole"].setdefault(name, []).append(told[1]["seconds"][0])
+                    found["whole"].setdefault(name, []).append(measurements[1]["seconds"][0])
     return {key: {name: spread(v) for name, v in known.items()} for key, known in found.items()}

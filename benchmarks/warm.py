@@ -1,4 +1,4 @@
-"""Warm overhead of the door at 1 KB, 100 KB and 1 MB, beside pydantic alone and the peers.
+"""Warm overhead of the endpoint at 1 KB, 100 KB and 1 MB, beside pydantic alone and the peers.
 
 Every variant is a process with its own packages. Each takes the same proxy event, parses and
 validates the RolloutRequest and answers with the trajectory id. They take turns in blocks: within a

@@ -1,1 +1,1 @@
-"""The same door written other ways: a bare handler, FastAPI + Mangum, Starlette + Mangum."""
+"""The same endpoint written other ways: a bare handler, FastAPI + Mangum, Starlette + Mangum."""

@@ -1,4 +1,4 @@
-"""Our own door, with a path that only parses beside the real ones, and its library by itself."""
+"""Our own endpoint, with a path that only parses beside the real ones, and its library by itself."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def parse() -> Any:
     event = api.app.current_event
     body = read_body(event.body, event.is_base64_encoded, settings().max_body_bytes)
     request = parse_rollout(body)
-    return api._json({"trajectory_id": request.metadata.trajectory_id})  # noqa: SLF001 - the door's own
+    return api._json({"trajectory_id": request.metadata.trajectory_id})  # noqa: SLF001 - the endpoint's own
 
 
 handler = api.handler
 
 
 def unrecorded(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """The door, with a POST /rollout that records nothing."""
+    """The endpoint, with a POST /rollout that records nothing."""
     if event["path"] != "/rollout":
         return api.handler(event, context)
     result = play(parse_rollout(event["body"].encode()).metadata.model_dump(), 1)

@@ -31,7 +31,7 @@ MOVES = {
     "checkpoints": "turns a rollout; Lambda quota L-DF87A8A6",
     "dynamodb-table": "the table's warm throughput",
     "dynamodb-open-shard": "SHARDS in rollout/records.py",
-    "dynamodb-job-tally": "JobConcurrency",
+    "dynamodb-job-totals": "JobConcurrency",
     "s3-puts": "nothing needed: a prefix a job",
 }
 

@@ -163,7 +163,7 @@ class Step:
         self._starts = Bucket(scenario.starts)
         self._checkpoints = Bucket(scenario.checkpoints)
         self._table = Bucket(scenario.table_units)
-        self._job_tally = Bucket(scenario.partition_units)
+        self._job_totals = Bucket(scenario.partition_units)
         self._shards = [Bucket(scenario.partition_units) for _ in range(SHARDS)]
         self._puts = Bucket(scenario.puts)
         self._mu = math.log(scenario.sample_mean) - scenario.sample_sigma**2 / 2
@@ -188,11 +188,11 @@ class Step:
                 yield slot
             began = self.env.now
             shard = self._shards[self._dice.randrange(SHARDS)]
-            yield from self._door(shard)
+            yield from self._job(shard)
             yield from self._worker(shard)
             self.result.residence.append(self.env.now - began)
 
-    def _door(self, shard: Bucket) -> Process:
+    def _job(self, shard: Bucket) -> Process:
         """The job's function: the record, then the start; the trainer repeats what was refused."""
         wait = _FIRST_RETRY
         while True:
@@ -206,7 +206,7 @@ class Step:
                     yield from self._warm("job", self.scenario.cold_seconds)
                     # Accepted: the row and its entry in three indexes.
                     yield self._write(shard, self._row + 3, 1)
-                    yield self._tally(1)
+                    yield self._add_to_totals(1)
                     yield self.env.timeout(self.scenario.start_seconds)
                     started = yield from self._start()
                     self._leave("job")
@@ -240,7 +240,7 @@ class Step:
             late = yield from self._turns(accepted + self.scenario.deadline)
             self.result.late += late
             yield self._write(shard, self._row + 1 + 5, 3)  # scored, reported
-            yield self._tally(3)
+            yield self._add_to_totals(3)
             yield self.env.timeout(self._puts.reserve(self.env.now) + self.scenario.call_seconds)
             result = cost.CHECKPOINTS * self.scenario.call_seconds
             wait = self._checkpoints.reserve(self.env.now, cost.CHECKPOINTS)
@@ -274,9 +274,9 @@ class Step:
         wait = max(wait, shard.reserve(self.env.now, opened))
         return self.env.timeout(wait + (self.scenario.call_seconds if units else 0))
 
-    def _tally(self, units: int) -> simpy.Timeout:
+    def _add_to_totals(self, units: int) -> simpy.Timeout:
         """Write totals, one of them to the job's row; what is over a limit is dropped."""
-        self._job_tally.take(self.env.now)
+        self._job_totals.take(self.env.now)
         self._table.take(self.env.now, units)
         return self.env.timeout(units * self.scenario.call_seconds)
 
@@ -315,7 +315,7 @@ class Step:
             "checkpoints": self._checkpoints.use(seconds),
             "dynamodb-table": self._table.use(seconds),
             "dynamodb-open-shard": _worst(shards),
-            "dynamodb-job-tally": self._job_tally.use(seconds),
+            "dynamodb-job-totals": self._job_totals.use(seconds),
             "s3-puts": self._puts.use(seconds),
         }
 

@@ -31,7 +31,7 @@ _SKILL = 0.05
 
 
 @dataclass(frozen=True)
-class Told:
+class Comparison:
     """What was said of one environment, and what became of it."""
 
     case: Case
@@ -46,7 +46,7 @@ class Told:
         return self.case.fault in codes if self.case.fault else not codes
 
 
-def tell(case: Case, steps: int = _STEPS) -> Told:
+def compare(case: Case, steps: int = _STEPS) -> Comparison:
     """Detect, then train."""
     bench = Bench(case.agent, case.rows, case.gold)
     faults = detect(bench)
@@ -63,7 +63,7 @@ def tell(case: Case, steps: int = _STEPS) -> Told:
             concurrency=1,
         )
     )
-    return Told(case, faults, outcome_of(course), course)
+    return Comparison(case, faults, outcome_of(course), course)
 
 
 def _behaviours(case: Case, bench: Bench) -> dict[str, PolicyFunction]:
@@ -93,13 +93,13 @@ def _key(instance: dict[str, Any]) -> str:
     return repr(sorted(instance.items()))
 
 
-def table(told: Sequence[Told]) -> str:
+def table(compared: Sequence[Comparison]) -> str:
     """The table of docs/truth.md."""
     lines = [
         "| environment | planted | found | truth before → after | reward before → after | what grew |",
         "|---|---|---|---|---|---|",
     ]
-    for each in told:
+    for each in compared:
         codes = ", ".join(dict.fromkeys(fault.code for fault in each.faults)) or "nothing"
         outcome = each.outcome
         name, before, after = outcome.grew
@@ -110,10 +110,10 @@ def table(told: Sequence[Told]) -> str:
     return "\n".join(lines)
 
 
-def figures(told: Sequence[Told]) -> dict[str, int]:
+def figures(compared: Sequence[Comparison]) -> dict[str, int]:
     """How many faults were caught, controls left in peace, and controls that learned."""
-    faulty = [each for each in told if each.case.fault]
-    healthy = [each for each in told if not each.case.fault]
+    faulty = [each for each in compared if each.case.fault]
+    healthy = [each for each in compared if not each.case.fault]
     return {
         "faulty": len(faulty),
         "caught": sum(each.right for each in faulty),
@@ -127,7 +127,7 @@ def _ends(ends: tuple[float, float] | None) -> str:
     return "none" if ends is None else f"{ends[0]:.2f} → {ends[1]:.2f}"
 
 
-def plot(told: Sequence[Told], path: Path) -> None:
+def plot(compared: Sequence[Comparison], path: Path) -> None:
     """Truth and reward over the steps, an environment a panel."""
     import matplotlib as mpl
 
@@ -136,18 +136,18 @@ def plot(told: Sequence[Told], path: Path) -> None:
 
     mpl.rcParams["svg.hashsalt"] = "rollout"
     across = 5
-    down = -(-len(told) // across)
+    down = -(-len(compared) // across)
     figure, panels = plt.subplots(
         down, across, figsize=(2.6 * across, 1.7 * down), sharex=True, sharey=True
     )
-    for panel, each in zip(panels.flat, told, strict=False):
+    for panel, each in zip(panels.flat, compared, strict=False):
         steps = [step.step for step in each.steps]
         panel.plot(steps, [step.reward for step in each.steps], color="#999999", lw=1)
         panel.plot(steps, [step.success for step in each.steps], color="#1f77b4", lw=1.5)
         mark = "" if not each.case.fault else ("  found" if each.right else "  MISSED")
         panel.set_title(each.case.name + mark, fontsize=8)
         panel.set_ylim(-0.05, 1.6)
-    for panel in panels.flat[len(told) :]:
+    for panel in panels.flat[len(compared) :]:
         panel.axis("off")
     figure.suptitle("truth (blue) and reward (grey) over steps of training", fontsize=9)
     figure.tight_layout()
@@ -165,18 +165,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         parser.error(f"there is no case {min(unknown)}")
     began = time.monotonic()
-    told: list[Told] = []
+    compared: list[Comparison] = []
     for case in CASES:
         if not names or case.name in names:
-            told.append(tell(case, options.steps))
-            print(
-                f"{case.name:<20} {'right' if told[-1].right else 'WRONG':<6} {told[-1].outcome.says}"
-            )
-    counted, seconds = figures(told), time.monotonic() - began
-    print(table(told))
+            compared.append(compare(case, options.steps))
+            right = "right" if compared[-1].right else "WRONG"
+            print(f"{case.name:<20} {right:<6} {compared[-1].outcome.says}")
+    counted, seconds = figures(compared), time.monotonic() - began
+    print(table(compared))
     print(counted, f"{seconds:.0f} s")
     if not names:
-        _write(told, counted)
+        _write(compared, counted)
     well = (
         counted["caught"] == counted["faulty"]
         and not counted["false_alarms"]
@@ -185,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if well else 1
 
 
-def _write(told: Sequence[Told], counted: dict[str, int]) -> None:
+def _write(compared: Sequence[Comparison], counted: dict[str, int]) -> None:
     path = _ROOT / "docs/truth.md"
     before, mark, _ = path.read_text().partition("<!-- table -->\n")
     says = (
@@ -193,8 +192,8 @@ def _write(told: Sequence[Told], counted: dict[str, int]) -> None:
         f"{counted['false_alarms']} of {counted['controls']} controls blamed, "
         f"{counted['controls_learned']} of {counted['controls']} controls learned.\n\n"
     )
-    path.write_text(before + mark + says + table(told) + "\n")
-    plot(told, _ROOT / "docs/images/truth.svg")
+    path.write_text(before + mark + says + table(compared) + "\n")
+    plot(compared, _ROOT / "docs/images/truth.svg")
 
 
 if __name__ == "__main__":

@@ -359,7 +359,7 @@ CASES = (
         "one-turn-pays-all", "wrong-turn", one_turn_pays_all, _SUMS, _two, {"gives-up": _gives_up}
     ),
     Case("crashes", "grader-crashes", crashes, _SUMS, _knows, {"errs": _errs}),
-    Case("told", "answer-told", told, _LONG, _knows, {"gives-up": _gives_up}),
+    Case("told", "answer-leaked", told, _LONG, _knows, {"gives-up": _gives_up}),
     Case("gold-wrong", "gold-earns-nothing", gold_wrong, _SUMS, _knows, _PLAIN),
     Case("worse-is-better", "success-costs", worse_is_better, _SUMS, _knows, _PLAIN),
     Case(

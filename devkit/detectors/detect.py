@@ -84,7 +84,7 @@ def detect(bench: Bench, *, allow: Sequence[str] = ()) -> list[Fault]:
         *wrong_turn(bench),
         *success_costs(bench, allow),
         *crashes(bench),
-        *answer_told(bench),
+        *answer_leaked(bench),
         *contradictions(bench),
         *one_answer(bench, allow),
         *duplicates(bench),
@@ -258,13 +258,13 @@ def crashes(bench: Bench) -> Iterator[Fault]:
                 return
 
 
-def answer_told(bench: Bench) -> Iterator[Fault]:
+def answer_leaked(bench: Bench) -> Iterator[Fault]:
     """Gold's answer stands in what the policy is told before it has said anything.
 
     Only where the same text is told on most rows while the answers differ is it sure to be a leak: a
     question may name its answer by nature ("which is larger, 3 or 7").
     """
-    told: list[int] = []
+    leaking: list[int] = []
     for row, result in enumerate(bench.golden):
         answer = bench.answer(row).strip()
         if len(answer) < 4 or not result.transcript:
@@ -272,14 +272,14 @@ def answer_told(bench: Bench) -> Iterator[Fault]:
         first = _first_request(result)
         asked = json.dumps(bench.rows[row].get("question", bench.rows[row].get("prompt", "")))
         if answer in first and answer not in asked:
-            told.append(row)
-    if len(told) > len(bench.rows) / 2:
-        row = told[0]
+            leaking.append(row)
+    if len(leaking) > len(bench.rows) / 2:
+        row = leaking[0]
         yield Fault(
-            "answer-told",
-            len(told) / len(bench.rows),
-            tuple(told),
-            f"Gold's answer stands in the first request on {len(told)} of {len(bench.rows)} rows.",
+            "answer-leaked",
+            len(leaking) / len(bench.rows),
+            tuple(leaking),
+            f"Gold's answer stands in the first request on {len(leaking)} of {len(bench.rows)} rows.",
             f"row {row}: {bench.answer(row)[:_SHOWN]!r}",
             "Keep the answer out of prompts, tool descriptions and tool results.",
         )

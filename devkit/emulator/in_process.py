@@ -84,8 +84,8 @@ def _answer(request: Any, **_: Any) -> AWSResponse | None:
             body.seek(0)  # an attempt before this one may have read it
             body = body.read()
         data = body
-    status, told, content = answerer(request.method, where, headers, bytes(data))
-    return AWSResponse(request.url, status, told, _Raw(content))
+    status, answered, content = answerer(request.method, where, headers, bytes(data))
+    return AWSResponse(request.url, status, answered, _Raw(content))
 
 
 def _text(value: Any) -> str:

@@ -292,7 +292,7 @@ class EventBus:
         self._sweep = sweep
         self._interval = interval
         self._schedule = schedule
-        self._told: set[str] = set()
+        self._announced: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="events", daemon=True)
 
@@ -309,11 +309,11 @@ class EventBus:
         for status in _ENDED_BADLY:
             for execution in self._service.executions(status):
                 arn = execution["DurableExecutionArn"]
-                if arn in self._told:
+                if arn in self._announced:
                     continue
                 event = status_event(arn, execution["DurableExecutionName"], status)
                 self._closer(queued(event), LambdaContext(function_name="closer"))
-                self._told.add(arn)
+                self._announced.add(arn)
 
     def _watch(self) -> None:
         swept = time.monotonic()

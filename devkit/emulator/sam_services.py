@@ -194,8 +194,8 @@ def _group_of(instance: dict[str, Any]) -> str:
 def _forward(local: httpx.Client) -> Any:
     def answer(method: str, where: SplitResult, headers: dict[str, str], body: bytes) -> Answer:
         kept = {name: value for name, value in headers.items() if name != "host"}
-        told = local.request(method, where.path, headers=kept, content=body)
-        return told.status_code, dict(told.headers), told.content
+        received = local.request(method, where.path, headers=kept, content=body)
+        return received.status_code, dict(received.headers), received.content
 
     return answer
 

@@ -34,7 +34,7 @@ class ProgressDisplay:
         self._total, self._before = total, done
         self.ended = self.failed = 0
         self._rewards = 0.0
-        self._began = self._told = time.monotonic()
+        self._began = self._printed = time.monotonic()
         self._bar: Progress | None = None
         if console.is_terminal:
             self._bar = Progress(
@@ -74,8 +74,8 @@ class ProgressDisplay:
             self._rewards += record.reward
         if self._bar:
             self._bar.update(self._task, advance=1, description=self._figures())
-        elif time.monotonic() - self._told >= _EVERY:
-            self._told = time.monotonic()
+        elif time.monotonic() - self._printed >= _EVERY:
+            self._printed = time.monotonic()
             done = self._before + self.ended
             left = (self._total - done) / self.rate
             self._console.print(

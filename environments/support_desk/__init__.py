@@ -109,7 +109,7 @@ class Customer:
 
     def __init__(self, instance: dict[str, Any]) -> None:
         self._instance = instance
-        self._told: set[str] = set()
+        self._given: set[str] = set()
 
     def opening(self) -> str:
         """The first message."""
@@ -123,11 +123,11 @@ class Customer:
     def answer(self, text: str) -> str:
         """The reply to a message of the desk."""
         wanted: list[str] = []
-        if re.search(r"order|number", text, re.IGNORECASE) and "order" not in self._told:
-            self._told.add("order")
+        if re.search(r"order|number", text, re.IGNORECASE) and "order" not in self._given:
+            self._given.add("order")
             wanted.append(f"The order is {self._instance['order_id']}.")
-        if re.search(r"e-?mail|account|verify", text, re.IGNORECASE) and "email" not in self._told:
-            self._told.add("email")
+        if re.search(r"e-?mail|account|verify", text, re.IGNORECASE) and "email" not in self._given:
+            self._given.add("email")
             wanted.append(f"My e-mail is {self._instance['customer']['email']}.")
         return " ".join(wanted) or "I have told you everything. Can you do it or not?"
 

@@ -48,10 +48,10 @@ def wordle(episode: Episode) -> Outcome:
                 answer = "That is no guess; write five letters as <guess>crane</guess>."
             else:
                 played += 1
-                told = marks(guess, word)
-                nearest = max(nearest, told.count("G"))
+                marked = marks(guess, word)
+                nearest = max(nearest, marked.count("G"))
                 won = guess == word
-                answer = f"{guess}: {told}. {GUESSES - turn - 1} guesses left."
+                answer = f"{guess}: {marked}. {GUESSES - turn - 1} guesses left."
             if won:
                 break
             messages.append({"role": "user", "content": answer})
@@ -86,13 +86,13 @@ def guess_in(text: str) -> str | None:
 def marks(guess: str, word: str) -> str:
     """G, Y and - for each letter; a letter is marked no more often than the word has it."""
     left = Counter(w for g, w in zip(guess, word, strict=True) if g != w)
-    told: list[str] = []
+    marked: list[str] = []
     for letter, right in zip(guess, word, strict=True):
         if letter == right:
-            told.append("G")
+            marked.append("G")
         elif left[letter] > 0:
             left[letter] -= 1
-            told.append("Y")
+            marked.append("Y")
         else:
-            told.append("-")
-    return "".join(told)
+            marked.append("-")
+    return "".join(marked)

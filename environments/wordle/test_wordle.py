@@ -24,7 +24,7 @@ def test_the_dataset_is_as_generated():
 
 
 @pytest.mark.parametrize(
-    ("guess", "word", "told"),
+    ("guess", "word", "marked"),
     [
         ("crane", "crane", "GGGGG"),
         ("allee", "apple", "GY--G"),
@@ -32,8 +32,8 @@ def test_the_dataset_is_as_generated():
         ("speed", "erase", "Y-YY-"),
     ],
 )
-def test_wordle_marks_a_letter_no_more_often_than_the_word_has_it(guess, word, told):
-    assert marks(guess, word) == told
+def test_wordle_marks_a_letter_no_more_often_than_the_word_has_it(guess, word, marked):
+    assert marks(guess, word) == marked
 
 
 def test_the_words_are_words():

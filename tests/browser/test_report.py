@@ -69,10 +69,10 @@ def path(tmp_path_factory):
         finish_reason="tool_calls",
     )
     answer = {"role": "tool", "tool_call_id": "call_0", "content": "42"}
-    told = turn("It is forty-two.", messages=[asked.message, answer], known=1)
+    answered = turn("It is forty-two.", messages=[asked.message, answer], known=1)
     records = [
         *groups((1.0, 0.0), (0.25, 0.75)),
-        record(2, 0, 1.0, turns=[asked, told], metrics={"tool_calls": 1.0}),
+        record(2, 0, 1.0, turns=[asked, answered], metrics={"tool_calls": 1.0}),
         record(2, 1, None, error=failure("deadline", "The rollout ran out of time")),
         record(3, 0, 0.0, turns=[turn("A needle in a hay", finish_reason="length")], seconds=580.0),
         record(3, 1, 0.0, turns=[], sampled=0, turns_answered=0),

@@ -103,10 +103,10 @@ def _extensions() -> list[Path]:
 def _libraries(programs: Iterable[Path]) -> set[Path]:
     """The shared libraries that programs are linked to, as the loader of this machine finds them."""
     found: set[Path] = set()
-    told = subprocess.run(
+    printed = subprocess.run(
         ["ldd", *map(str, programs)], capture_output=True, text=True, check=False
     ).stdout
-    for path in re.findall(r"(?:=>\s+|^\s+)(/\S+) \(0x", told, re.MULTILINE):
+    for path in re.findall(r"(?:=>\s+|^\s+)(/\S+) \(0x", printed, re.MULTILINE):
         if "/libpython" not in path:
             found.add(Path(path))
     (libc,) = {path for path in found if path.name.startswith("libc.so")}

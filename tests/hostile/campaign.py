@@ -59,7 +59,7 @@ class Cases:
             "job": (8, self._job),
             "reply": (10, self._reply),
         }
-        self.told: Any = None
+        self.sent: Any = None
 
     def play(self, entry_points: EntryPoints) -> tuple[str, str | None, float]:
         """Draw a case and play it: its kind, what is wrong with the answer, and the seconds."""
@@ -77,7 +77,7 @@ class Cases:
 
     def _body(self, entry_points: EntryPoints) -> tuple[str | None, float]:
         body = self._pick(list(self._bodies.values()))
-        self.told = body = self._mangled(body) if self._random.random() < 0.8 else body
+        self.sent = body = self._mangled(body) if self._random.random() < 0.8 else body
         entry_points.aws.reply = corpus.REPLIES["stream"]
         return entry_points.post(body)
 
@@ -92,7 +92,7 @@ class Cases:
             document = corpus._with(document, place, self._value())
             if not isinstance(document, (dict, list)):
                 break
-        self.told = document
+        self.sent = document
         entry_points.aws.reply = corpus.REPLIES["stream"]
         return entry_points.post(json.dumps(document).encode())
 
@@ -100,7 +100,7 @@ class Cases:
         url = self._random.choice(self._endpoints)
         if self._random.random() < 0.5:
             url = self._mangled(url.encode("utf-8", "replace")).decode("utf-8", "replace")
-        self.told = url
+        self.sent = url
         return entry_points.post(json.dumps(make_body(INSTANCE, endpoint=url)).encode())
 
     def _event(self, entry_points: EntryPoints) -> tuple[str | None, float]:
@@ -135,7 +135,7 @@ class Cases:
             event["isBase64Encoded"] = roll.choice([True, False, None])
         if roll.random() < 0.1:
             event["body"] = roll.choice([None, "", "\ud800", "=" * 100, "\u00e9"])
-        self.told = event
+        self.sent = event
         entry_points.aws.reply = corpus.REPLIES["stream"]
         return entry_points.api(event)
 
@@ -143,7 +143,7 @@ class Cases:
         event = self._pick(corpus.JOBS)
         if self._random.random() < 0.6 and isinstance(event, dict):
             event = corpus._with(event, self._random.choice(corpus._places(event)), self._value())
-        self.told = event
+        self.sent = event
         return entry_points.job(event)
 
     def _reply(self, entry_points: EntryPoints) -> tuple[str | None, float]:
@@ -151,7 +151,7 @@ class Cases:
         if self._random.random() < 0.6:
             reply = self._mangled(reply)
         instance = entry_points.agent(self._random.choice(list(AGENTS)))
-        self.told = reply
+        self.sent = reply
         entry_points.aws.reply = reply
         entry_points.aws.status = self._random.choice([200] * 12 + [204, 307, 400, 403, 500])
         entry_points.aws.headers = {"Location": "https://evil.example/", "x-amzn-errortype": CANARY}
@@ -234,10 +234,10 @@ def work(seed: int, cases: int, until: float, folder: str) -> None:
             slowest = max(slowest, seconds)
             if wrong:
                 found += 1
-                findings.setdefault(f"{kind}: {wrong}", repr(drawn.told)[:400])
+                findings.setdefault(f"{kind}: {wrong}", repr(drawn.sent)[:400])
             if number % 2_000 == 1_999:
                 log.search()
-                _tell(folder, seed, number + 1)
+                _note_progress(folder, seed, number + 1)
                 if time.time() > until:
                     break
     log.search()
@@ -251,7 +251,7 @@ def work(seed: int, cases: int, until: float, folder: str) -> None:
     (Path(folder) / f"{seed}.json").write_text(json.dumps(result))
 
 
-def _tell(folder: str, seed: int, done: int) -> None:
+def _note_progress(folder: str, seed: int, done: int) -> None:
     (Path(folder) / f"{seed}.done").write_text(str(done))
 
 

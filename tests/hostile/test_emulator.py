@@ -26,7 +26,7 @@ UNREADABLE = {
 
 @pytest.fixture(scope="module")
 def stack():
-    # No worker: the job's door then answers InternalServerError where it would have started one.
+    # No worker: the job's function then answers InternalServerError where it would have started one.
     with EmulatedStack(lambda _: {"content": f"{CANARY} #### 2"}) as running:
         yield running
 

@@ -167,7 +167,7 @@ def test_no_crafted_endpoint_is_trusted():
     assert outside(seen) == set()
 
 
-def test_a_crafted_endpoint_is_refused_at_the_door_before_anything_is_asked(entry_points):
+def test_a_crafted_endpoint_is_refused_before_anything_is_asked(entry_points):
     for url in list(crafted())[::20]:
         body = json.dumps(make_body(INSTANCE, endpoint=url)).encode()
         assert entry_points.post(body)[0] is None

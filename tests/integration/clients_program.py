@@ -208,10 +208,10 @@ def main():
         found[client.__name__.removeprefix("with_")] = {
             name: pool.submit(verdict, client, url) for name, url in urls.items()
         }
-    told = {
+    outcomes = {
         client: {name: f.result() for name, f in known.items()} for client, known in found.items()
     }
-    sys.stdout.write(json.dumps(told))
+    sys.stdout.write(json.dumps(outcomes))
 
 
 if __name__ == "__main__":

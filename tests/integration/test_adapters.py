@@ -73,8 +73,8 @@ def with_openai(episode, *, stream=False):
         return (
             client.chat.completions.create(model="m", messages=messages).choices[0].message.content
         )
-    told = client.chat.completions.create(model="m", messages=messages, stream=True)
-    return "".join(c.choices[0].delta.content or "" for c in told if c.choices)
+    chunks = client.chat.completions.create(model="m", messages=messages, stream=True)
+    return "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
 
 
 def with_openai_streaming(episode):
@@ -228,8 +228,8 @@ def test_langchain_awaits_and_streams():
         return (await chat_model(make_episode(5, Echo())).ainvoke("canary-5 hi")).content
 
     assert asyncio.run(awaited()) == "canary-5 canary-5 hi"
-    told = chat_model(make_episode(6, Echo())).stream("canary-6 hi")
-    assert "".join(chunk.content for chunk in told) == "canary-6 canary-6 hi"
+    chunks = chat_model(make_episode(6, Echo())).stream("canary-6 hi")
+    assert "".join(chunk.content for chunk in chunks) == "canary-6 canary-6 hi"
 
 
 def test_another_api_is_refused_in_words():

@@ -45,7 +45,7 @@ def problem(response, status, slug):
     return document
 
 
-def test_gsm8k_through_the_door(stack, gsm8k):
+def test_gsm8k_through_the_api(stack, gsm8k):
     """200 published multi-turn problems: reward 1.0, each turn captured once, each report sent once."""
     rows = [row for row in read_rows(gsm8k, 660) if "<<" in row["answer"]][:200]
     assert len(rows) == 200

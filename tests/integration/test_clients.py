@@ -21,9 +21,9 @@ def test_every_client_that_meets_an_outage_is_known_by_it():
     found = json.loads(done.stdout)
     assert len(found) == 13
     wrong = {
-        f"{client}, {server}": told
+        f"{client}, {server}": outcome
         for client, servers in found.items()
-        for server, told in servers.items()
-        if told[0] != ("refusal" if server == "404" else "outage")
+        for server, outcome in servers.items()
+        if outcome[0] != ("refusal" if server == "404" else "outage")
     }
     assert not wrong

@@ -21,7 +21,7 @@ def run(*arguments, cwd=ROOT, **environ):
 
 
 @pytest.mark.parametrize("name", AGENTS)
-def test_every_environment_plays_through_the_door(name):
+def test_every_environment_plays_through_the_api(name):
     done = run(
         "devkit", "run", "--once", "--port", "0", "--agent", AGENTS[name], "--limit", "3",
         "--group-size", "4", "--skill", "0.5",

@@ -100,18 +100,18 @@ def versions(template, parameters=()):
         place = alias["FunctionVersion"]["Fn::GetAtt"][0]
         version = template["Resources"][place]
         assert version["DeletionPolicy"] == version["UpdateReplacePolicy"] == "Retain"
-        found[name] = (place, settled(version["Properties"]["Description"], values))
+        found[name] = (place, resolved(version["Properties"]["Description"], values))
     return found
 
 
-def settled(value, values):
+def resolved(value, values):
     """Text of a description: parameters by value, resources by logical id."""
     if isinstance(value, list):
-        return [settled(item, values) for item in value]
+        return [resolved(item, values) for item in value]
     if isinstance(value, dict):
         if set(value) == {"Ref"}:
             return values.get(value["Ref"], value["Ref"])
-        return {name: settled(item, values) for name, item in value.items()}
+        return {name: resolved(item, values) for name, item in value.items()}
     return value
 
 
@@ -184,7 +184,7 @@ def of_type(template, kind):
     return {n: r["Properties"] for n, r in template["Resources"].items() if r["Type"] == kind}
 
 
-def test_the_doors_move_step_by_step_and_back_on_alarm_and_the_worker_at_once(translated):
+def test_the_entry_points_move_step_by_step_and_back_on_alarm_and_the_worker_at_once(translated):
     groups = of_type(translated["gradual"], "AWS::CodeDeploy::DeploymentGroup")
     assert set(groups) == {"ApiFunctionDeploymentGroup", "JobFunctionDeploymentGroup"}
     for group in groups.values():

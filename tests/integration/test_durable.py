@@ -287,7 +287,7 @@ def test_no_more_run_at_once_than_allowed(tmp_path):
         assert post(stack, "t-2").status_code == 202
 
 
-# --- the job's door ---------------------------------------------------------------------------------
+# --- a job's invocation ------------------------------------------------------------------------------
 
 
 def job_event(stack, trajectory_id, **changes):

@@ -42,9 +42,9 @@ def stack(tmp_path_factory):
 def invoke(stack):
     """Invokes a function's handler; the Job Runtime beside containers is replaced by the simulator's."""
 
-    def call(door, name):
+    def call(handler, name):
         text = (EVENTS / f"{name}.json").read_text().replace(NAMED, stack.simulator.url)
-        return environment_of(HANDLERS / f"{door}.py")()(
+        return environment_of(HANDLERS / f"{handler}.py")()(
             json.loads(text), LambdaContext(timeout=60)
         )
 

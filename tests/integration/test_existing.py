@@ -39,8 +39,10 @@ async def invoke_async(payload):
         base_url=f"{payload['metadata']['endpoint']}/v1", api_key="token", max_retries=0
     )
     messages = [{"role": "user", "content": payload["instance"]["prompt"]}]
-    told = await client.chat.completions.create(model="m", messages=messages, stream=True)
-    text = "".join([chunk.choices[0].delta.content or "" async for chunk in told if chunk.choices])
+    chunks = await client.chat.completions.create(model="m", messages=messages, stream=True)
+    text = "".join(
+        [chunk.choices[0].delta.content or "" async for chunk in chunks if chunk.choices]
+    )
     return {"reward": float(text == payload["instance"]["answer"])}
 
 

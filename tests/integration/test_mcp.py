@@ -63,9 +63,9 @@ def test_a_refusal_and_wrong_arguments_are_data(server):
     policy = talk({"item": "moon"}, {"thing": 1}, "[1]", "{")
     episode = make_episode(1, policy)
     episode.converse("?", tools=mcp(server))
-    told = results(policy)
-    assert "price" in told[0]  # the server keeps an exception of its own to itself
-    assert all(text.startswith("Error") for text in told)
+    texts = results(policy)
+    assert "price" in texts[0]  # the server keeps an exception of its own to itself
+    assert all(text.startswith("Error") for text in texts)
     assert episode.metrics["tool_errors"] == 4
 
 

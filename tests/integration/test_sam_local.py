@@ -192,8 +192,8 @@ def invoked(lambdas, function, name, folder=EVENTS):
 def test_every_event_is_answered_in_a_container_as_it_says(lambdas, services):
     # First: what nobody has begun after a while, the sweep starts.
     (worker,) = re.findall(r"^A worker +.* -e (\S+)", services, re.MULTILINE)
-    told = invoked(lambdas, "WorkerFunction", "worker", Path(worker).parent)
-    assert told == {"status": "ready", "report": "delivered"}
+    finished = invoked(lambdas, "WorkerFunction", "worker", Path(worker).parent)
+    assert finished == {"status": "ready", "report": "delivered"}
     for name, (status, _) in sample_events().items():
         if name == "state":
             continue  # asks for what "rollout" has played

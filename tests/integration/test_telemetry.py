@@ -197,15 +197,15 @@ def test_cloudwatch_takes_the_metrics(spoken):
 
 
 def test_every_metric_there_is_has_its_unit_and_no_other_is_printed(spoken):
-    told = {
+    published = {
         metric["Name"]: metric["Unit"]
         for line in spoken
         for directive in line.get("_aws", {}).get("CloudWatchMetrics", ())
         for metric in directive["Metrics"]
     }
-    assert set(told) <= set(METRICS)
-    assert all(METRICS[name] == unit for name, unit in told.items())
-    assert set(METRICS) - set(told) == {"ReportsPending", "RolloutsClosed"}  # see below
+    assert set(published) <= set(METRICS)
+    assert all(METRICS[name] == unit for name, unit in published.items())
+    assert set(METRICS) - set(published) == {"ReportsPending", "RolloutsClosed"}  # see below
 
 
 def test_a_rollout_is_counted_once_with_what_it_took(spoken):

@@ -10,7 +10,7 @@ from collections import Counter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tests.simulation.campaign import Found, histories, shrink, told
+from tests.simulation.campaign import Found, described, histories, shrink
 
 
 def main() -> int:
@@ -24,7 +24,7 @@ def main() -> int:
     console = Console()
     if options.replay is not None:
         found, world = shrink(options.replay)
-        console.print("\n".join(told(found, world)), highlight=False, markup=False)
+        console.print("\n".join(described(found, world)), highlight=False, markup=False)
         return bool(found.violations)
     failing: list[Found] = []
     began = time.monotonic()

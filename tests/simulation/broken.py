@@ -81,7 +81,7 @@ def nothing_recorded() -> list[tuple[Any, str, Any]]:
 
 def refusals_are_final() -> list[tuple[Any, str, Any]]:
     """Any no of the trainer's ends the report."""
-    return [(ReportRefused, "may_settle", False)]
+    return [(ReportRefused, "may_be_lag", False)]
 
 
 def no_sweep() -> list[tuple[Any, str, Any]]:

@@ -50,7 +50,7 @@ def shrink(seed: int) -> tuple[Found, Universe]:
                 if len(names) > 1 and any(v[1] != name for v in world.violations):
                     suppressed = _try(seed, suppressed, f"rollout {name}", wanted)
                 suppressed = _try(seed, suppressed, f"repeats {name}", wanted)
-                suppressed = _try(seed, suppressed, f"patience {name}", wanted)
+                suppressed = _try(seed, suppressed, f"retries {name}", wanted)
             again = True
             while again:
                 again = False
@@ -71,7 +71,7 @@ def _try(seed: int, suppressed: frozenset[str], name: str, wanted: set[str]) -> 
     return more if wanted & {invariant for invariant, _, _ in world.violations} else suppressed
 
 
-def told(found: Found, world: Universe) -> list[str]:
+def described(found: Found, world: Universe) -> list[str]:
     """A history as text."""
     plan = world.plan
     lines = [f"seed {found.seed}: heal {plan.heal}, skew {plan.skew}, trainer {plan.trainer}"]

@@ -67,7 +67,7 @@ class Rollout:
     kind: str
     turns: int
     asked_at: list[float]
-    patience: int
+    retries: int
     # Characters that make the request too large for its row.
     filler: int = 0
 
@@ -354,7 +354,7 @@ def plan_of(seed: int) -> Plan:
                 kind=kind,
                 turns=1 + dice.below(4),
                 asked_at=sorted(asked),
-                patience=dice.below(5),
+                retries=dice.below(5),
             )
         )
     trainer = {
@@ -406,7 +406,7 @@ def play(
     world.last_asked = max(at for rollout in plan.rollouts for at in rollout.asked_at) + 0.01
     for rollout in plan.rollouts:
         for at in rollout.asked_at:
-            world.at(BEGIN + at, lambda rollout=rollout: world.ask(rollout, rollout.patience))
+            world.at(BEGIN + at, lambda rollout=rollout: world.ask(rollout, rollout.retries))
     for at, event in plan.events:
         world.at(BEGIN + at, lambda event=event: event(world))
     world.at(BEGIN + Dice(seed, 5).uniform(0.0, SWEEP_EVERY), world.sweep)
@@ -437,7 +437,5 @@ def without(plan: Plan, suppressed: frozenset[str]) -> Plan:
         replace(r, asked_at=r.asked_at[:1]) if f"repeats {r.name}" in suppressed else r
         for r in rollouts
     ]
-    rollouts = [
-        replace(r, patience=0) if f"patience {r.name}" in suppressed else r for r in rollouts
-    ]
+    rollouts = [replace(r, retries=0) if f"retries {r.name}" in suppressed else r for r in rollouts]
     return replace(plan, rollouts=rollouts)

@@ -16,9 +16,9 @@ def _simulated():
 
 
 def asked(
-    mode="api", kind="plain", *, name="t", job=JOBS[0], at=(0.0,), patience=3, turns=2, filler=0
+    mode="api", kind="plain", *, name="t", job=JOBS[0], at=(0.0,), retries=3, turns=2, filler=0
 ):
-    return Rollout(name, job, mode, kind, turns, list(at), patience, filler)
+    return Rollout(name, job, mode, kind, turns, list(at), retries, filler)
 
 
 def played(
@@ -79,12 +79,12 @@ def test_a_start_that_was_lost_and_then_refused_is_not_taken_for_refused():
 @pytest.mark.parametrize("then", ["429", "403", ""])
 def test_whatever_becomes_of_a_start_the_rollout_is_played_once(how, then):
     forced = {"lambda.invoke t #1": how} | ({"lambda.invoke t #2": then} if then else {})
-    rewarded(played(asked(patience=4), forced=forced))
+    rewarded(played(asked(retries=4), forced=forced))
 
 
 def test_both_deliveries_throttled_leave_no_row():
     forced = {"lambda.invoke t #1": "429", "lambda.invoke t #2": "429"}
-    world = played(asked(at=(0.0, 0.02), patience=0), forced=forced)
+    world = played(asked(at=(0.0, 0.02), retries=0), forced=forced)
     assert statuses(world) == [429, 429]
     assert the_only(world)[0] is None
     assert world.violations == []
@@ -92,13 +92,13 @@ def test_both_deliveries_throttled_leave_no_row():
 
 def test_a_delivery_that_joined_is_not_robbed_of_its_row():
     forced = {"lambda.invoke t #1": "429", "table.get t #1": "slow"}
-    world = played(asked(at=(0.0, 0.05), patience=0), forced=forced)
+    world = played(asked(at=(0.0, 0.05), retries=0), forced=forced)
     assert 202 in statuses(world)
     rewarded(world)
 
 
 def test_an_acceptance_that_was_withdrawn_does_not_use_up_the_next_ones_name():
-    world = played(asked(at=(0.0, 30.0), patience=0), forced={"lambda.invoke t #1": "429"})
+    world = played(asked(at=(0.0, 30.0), retries=0), forced={"lambda.invoke t #1": "429"})
     assert statuses(world) == [429, 202]
     rewarded(world)
 
@@ -106,7 +106,7 @@ def test_an_acceptance_that_was_withdrawn_does_not_use_up_the_next_ones_name():
 @pytest.mark.parametrize("mode", ["inline", "api", "job"])
 @pytest.mark.parametrize("how", ["timeout-after", "500-after"])
 def test_ones_own_row_is_not_taken_for_anothers(mode, how):
-    world = played(asked(mode, patience=0), forced={"table.put t #1": how})
+    world = played(asked(mode, retries=0), forced={"table.put t #1": how})
     assert statuses(world) == [200 if mode == "inline" else 202]
     rewarded(world)
 
@@ -115,7 +115,7 @@ def test_ones_own_row_is_not_taken_for_anothers(mode, how):
 def test_ones_own_take_over_is_not_taken_for_anothers(mode):
     nth = 3  # accepted; found; taken over
     forced = {"trainer.sample t #1": "400", f"table.put t #{nth}": "timeout-after"}
-    world = played(asked(mode, at=(0.0, 60.0), patience=0), forced=forced)
+    world = played(asked(mode, at=(0.0, 60.0), retries=0), forced=forced)
     assert statuses(world)[-1] == (200 if mode == "inline" else 202)
     row, _ = the_only(world)
     assert row["attempt"] == 2
@@ -203,7 +203,7 @@ def test_a_trainer_that_answers_rubbish_does_not_stop_the_sweep():
     odd = {f"trainer.complete t0 #{n}": "garbled" for n in range(1, 200)}
     dead = {f"trainer.complete {name} #1": "crash-before" for name in names}
     world = played(
-        *[asked("inline", name=name, job=JOBS[n % 2], patience=0) for n, name in enumerate(names)],
+        *[asked("inline", name=name, job=JOBS[n % 2], retries=0) for n, name in enumerate(names)],
         forced=odd | dead,
         heal=1_000.0,
     )
@@ -222,8 +222,8 @@ def test_a_request_that_became_unreadable_fails_its_rollout_alone():
 
 @pytest.mark.parametrize("how", ["silent", "drip"])
 def test_a_trainer_that_never_answers_holds_up_nobody_else(how):
-    silent = [asked("inline", name=f"s{n}", job=SILENT_JOB, patience=0) for n in range(8)]
-    others = [asked("inline", name=f"t{n}", patience=0) for n in range(4)]
+    silent = [asked("inline", name=f"s{n}", job=SILENT_JOB, retries=0) for n in range(8)]
+    others = [asked("inline", name=f"t{n}", retries=0) for n in range(4)]
     forced = {f"trainer.complete t{n} #1": "crash-before" for n in range(4)}
     world = played(*silent, *others, forced=forced, trainer={"silent": {SILENT_JOB: how}})
     assert world.violations == []
@@ -240,7 +240,7 @@ def test_a_trainer_that_never_answers_holds_up_nobody_else(how):
 def test_a_reward_is_sent_while_the_table_is_out(mode, how, seconds):
     begin = 4.0 if mode == "inline" else 6.0
     world = played(
-        asked(mode, "slow", patience=0), outages=[Outage("table", begin, begin + seconds, how)]
+        asked(mode, "slow", retries=0), outages=[Outage("table", begin, begin + seconds, how)]
     )
     _, known = the_only(world)
     assert known.rewards == [2.0]
@@ -262,7 +262,7 @@ def test_a_bucket_that_is_out_delays_no_report_and_no_row_names_what_is_not_ther
 
 def test_storage_that_does_not_let_a_rollout_begin_costs_nothing():
     forced = {f"table.update t #{n}": "throttled" for n in range(1, 5)}
-    world = played(asked("inline", patience=2), forced=forced)
+    world = played(asked("inline", retries=2), forced=forced)
     assert statuses(world) == [503, 200]
     _, known = rewarded(world)
     assert [report[1] for report in known.reports] == ["ready", [2.0]]
@@ -282,7 +282,7 @@ def test_a_bucket_that_fails_in_a_checkpoint_is_nobodys_fault(kind):
 @pytest.mark.parametrize("mode", ["inline", "api"])
 @pytest.mark.parametrize("kind", agents.KINDS)
 def test_every_agent_ends_with_a_report(mode, kind):
-    world = played(asked(mode, kind, patience=1))
+    world = played(asked(mode, kind, retries=1))
     row, known = the_only(world)
     assert world.violations == []
     assert known.state == ("rewarded" if agents.KINDS[kind] else "failed")
@@ -316,7 +316,7 @@ def test_a_row_that_is_removed_in_flight_leaves_no_trajectory_open():
         world.table.items.pop((f"rollout#{JOBS[0]}#t", "rollout"), None)
 
     for mode in ("inline", "job"):
-        world = played(asked(mode, "slow", patience=0), events=[(6.0, remove)])
+        world = played(asked(mode, "slow", retries=0), events=[(6.0, remove)])
         assert world.trainer.trajectories["t"].rewards == [2.0]
 
 
@@ -327,7 +327,7 @@ def test_a_clock_that_is_ahead_closes_no_rollout_that_is_played(ahead):
         world.sweep()
 
     world = played(
-        asked("inline", "slow", turns=4, patience=0),
+        asked("inline", "slow", turns=4, retries=0),
         events=[(at, sweep) for at in (3.0, 9.0, 14.0)],
     )
     assert world.trainer.trajectories["t"].rewards == [4.0]

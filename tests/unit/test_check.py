@@ -215,23 +215,23 @@ def test_what_environments_need_is_held_to_the_layer_a_lock_and_this_machine(
 # --- the command ------------------------------------------------------------------------------------
 
 
-def told(capsys, *arguments):
+def report(capsys, *arguments):
     code = main(["check", "--json", *arguments])
     return code, json.loads(capsys.readouterr().out)["findings"]
 
 
 def test_the_exit_code_says_whether_there_is_an_error(capsys, tmp_path):
-    assert told(capsys)[0] == 0
+    assert report(capsys)[0] == 0
     broken = tmp_path / "rows.jsonl"
     broken.write_text("{}\n")
-    code, found = told(capsys, "--dataset", str(broken))
+    code, found = report(capsys, "--dataset", str(broken))
     assert code == 1
     assert [f["check"] for f in found if f["level"] == "error"] == ["dataset"]
 
 
 @pytest.mark.parametrize("option", ["--config-env", "--dataset", "--rehearsal"])
 def test_an_option_that_names_nothing_is_an_error_not_a_crash(capsys, option):
-    code, found = told(capsys, option, "nowhere")
+    code, found = report(capsys, option, "nowhere")
     assert code == 1
     assert "nowhere" in found[0]["what"]
 
@@ -249,7 +249,7 @@ def test_turns_and_seconds_come_from_a_rehearsal(capsys, tmp_path):
             reward=1.0, rewards=[1.0], error=None, http_status=200, seconds=turns * 3.0 + 4,
             turns=[turn] * turns, sampled=turns, turns_answered=turns,
         ))  # fmt: skip
-    code, found = told(capsys, "--rehearsal", str(tmp_path))
+    code, found = report(capsys, "--rehearsal", str(tmp_path))
     assert code == 1
     wrong = next(f for f in found if f["check"] == "max-turns")
     assert "60 turns (rehearsed)" in wrong["what"]

@@ -90,7 +90,7 @@ def _refuse(*_, **__):
 
 
 @pytest.fixture
-def told(capsys):
+def report(capsys):
     """Exit code and the findings of the AWS group by check."""
 
     def run(*options):
@@ -118,8 +118,8 @@ def _stack():
 BOTH = ("--stack", "s", "--job-role", ROLE)
 
 
-def test_a_sound_stack_and_role_are_all_well(account, told):
-    code, found = told(*BOTH)
+def test_a_sound_stack_and_role_are_all_well(account, report):
+    code, found = report(*BOTH)
     assert code == 0
     unwell = {name for name, f in found.items() if f["level"] != "ok"}
     assert unwell == {"reachable"}  # no network here
@@ -134,10 +134,10 @@ def test_a_sound_stack_and_role_are_all_well(account, told):
     }
 
 
-def test_what_is_denied_names_the_action_and_the_rest_is_checked(account, told):
+def test_what_is_denied_names_the_action_and_the_rest_is_checked(account, report):
     account.answers["SimulatePrincipalPolicy"] = "AccessDenied"
     account.answers["GetServiceQuota"] = "AccessDeniedException"
-    code, found = told(*BOTH)
+    code, found = report(*BOTH)
     assert code == 0
     assert "iam:SimulatePrincipalPolicy" in found["job-role"]["what"]
     assert "servicequotas:GetServiceQuota" in found["durable-starts"]["what"]
@@ -146,21 +146,21 @@ def test_what_is_denied_names_the_action_and_the_rest_is_checked(account, told):
 
 
 @pytest.mark.parametrize("code", ["ExpiredToken", "InvalidClientTokenId"])
-def test_credentials_that_are_over_end_the_questions_not_the_report(account, told, code):
+def test_credentials_that_are_over_end_the_questions_not_the_report(account, report, code):
     account.answers["GetCallerIdentity"] = code
-    exit_code, found = told("--stack", "s")
+    exit_code, found = report("--stack", "s")
     assert exit_code == 0
     assert [f["level"] for f in found.values()] == ["unchecked"]
 
 
-def test_without_credentials_the_rest_is_checked(told, monkeypatch):
+def test_without_credentials_the_rest_is_checked(report, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
-    code, found = told("--stack", "s")
+    code, found = report("--stack", "s")
     assert code == 0
     assert "no AWS credentials" in found["identity"]["what"]
 
@@ -186,9 +186,9 @@ def test_without_credentials_the_rest_is_checked(told, monkeypatch):
          lambda a: a.answers.update(SimulatePrincipalPolicy=_decided("implicitDeny", "aws:SourceVpc"))),
     ],
 )  # fmt: skip
-def test_what_a_job_would_stumble_over_is_named(account, told, check, level, change):
+def test_what_a_job_would_stumble_over_is_named(account, report, check, level, change):
     change(account)
-    assert told(*BOTH)[1][check]["level"] == level
+    assert report(*BOTH)[1][check]["level"] == level
 
 
 def _decided(decision, *missing):
@@ -200,43 +200,43 @@ def _decided(decision, *missing):
     return {"EvaluationResults": [result]}
 
 
-def test_the_deployed_parameters_are_checked_not_the_profiles(account, told):
+def test_the_deployed_parameters_are_checked_not_the_profiles(account, report):
     client = boto3.client("cloudformation", REGION)
     changed = [{"ParameterKey": "MaxRunning", "ParameterValue": "10"}]
     client.update_stack(StackName="s", TemplateBody=json.dumps(_stack()), Parameters=changed)
-    assert told("--stack", "s")[0] == 1
+    assert report("--stack", "s")[0] == 1
 
 
 @pytest.mark.parametrize(("role", "level"), [("arn:aws:iam::1:role/logs", "ok"), ("", "error")])
-def test_access_logs_need_a_role_that_the_account_has(account, told, role, level):
+def test_access_logs_need_a_role_that_the_account_has(account, report, role, level):
     account.answers["GetAccount"] = {"cloudwatchRoleArn": role}
-    assert "access-logs" not in told("--stack", "s")[1]
+    assert "access-logs" not in report("--stack", "s")[1]
     client = boto3.client("cloudformation", REGION)
     changed = [{"ParameterKey": "ApiAccessLogs", "ParameterValue": "true"}]
     client.update_stack(StackName="s", TemplateBody=json.dumps(_stack()), Parameters=changed)
-    assert told("--stack", "s")[1]["access-logs"]["level"] == level
+    assert report("--stack", "s")[1]["access-logs"]["level"] == level
 
 
-def test_access_logs_are_asked_about_before_the_first_deployment(account, told, monkeypatch):
+def test_access_logs_are_asked_about_before_the_first_deployment(account, report, monkeypatch):
     account.answers["GetAccount"] = {}
     asked = template.parameters({"ApiAccessLogs": "true"})
     monkeypatch.setattr("devkit.commands.check.from_samconfig", lambda *_: ("s", asked, ""))
-    assert told("--stack", "not-yet")[1]["access-logs"]["level"] == "error"
+    assert report("--stack", "not-yet")[1]["access-logs"]["level"] == "error"
 
 
-def test_a_stack_that_is_being_drained_is_named(account, told):
+def test_a_stack_that_is_being_drained_is_named(account, report):
     boto3.client("dynamodb", REGION).create_table(
         TableName=ENVIRON["ROLLOUT_TABLE"], **template.table_properties()
     )
-    assert "draining" not in told("--stack", "s")[1]
+    assert "draining" not in report("--stack", "s")[1]
     switch(make_settings(), on=True)
-    assert told("--stack", "s")[1]["draining"]["mend"] == "Run rollout drain --stack s --off."
+    assert report("--stack", "s")[1]["draining"]["mend"] == "Run rollout drain --stack s --off."
 
 
-def test_a_stack_or_a_role_that_is_not_there_is_an_error(account, told):
-    assert told("--stack", "other")[1]["stack"]["level"] == "error"
+def test_a_stack_or_a_role_that_is_not_there_is_an_error(account, report):
+    assert report("--stack", "other")[1]["stack"]["level"] == "error"
     absent = f"arn:aws:iam::{ACCOUNT}:role/absent"
-    assert "no role absent" in told("--stack", "s", "--job-role", absent)[1]["job-role"]["what"]
+    assert "no role absent" in report("--stack", "s", "--job-role", absent)[1]["job-role"]["what"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The tool loop at its edges: drifted formats, broken tools, limits, streams, insisted parameters."""
+"""The tool loop at its edges: calls written as text, broken tools, limits, streams, overridden parameters."""
 
 # ruff: noqa: RUF001 - DeepSeek writes its marks with full-width bars
 
@@ -254,9 +254,9 @@ def test_calls_beyond_the_turns_limit_are_not_made():
     policy = ScriptedPolicy(completion(None, tool_calls=calls), completion("ok"))
     episode = make_episode(policy)
     episode.converse("?", tools=[add], max_calls_per_turn=2)
-    told = policy.requests[1]["messages"][-3:]
-    assert [m["tool_call_id"] for m in told] == ["c0", "c1", "c2"]
-    assert [m["content"][:5] for m in told] == ["0", "1", "Error"]
+    answers = policy.requests[1]["messages"][-3:]
+    assert [m["tool_call_id"] for m in answers] == ["c0", "c1", "c2"]
+    assert [m["content"][:5] for m in answers] == ["0", "1", "Error"]
     assert episode.metrics["tool_calls"] == 2
 
 

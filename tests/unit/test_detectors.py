@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.truth.__main__ import figures, table, tell
+from benchmarks.truth.__main__ import compare, figures, table
 from benchmarks.truth.zoo import CASES, Case
 from devkit.detectors.bench import Bench
 from devkit.detectors.detect import detect
@@ -80,9 +80,9 @@ def test_a_duplicate_row_is_named():
 
 
 def test_what_is_said_is_held_to_what_training_makes_of_it():
-    told = [tell(BY_NAME[name], steps=40) for name in ("exact", "length-pays")]
-    assert [each.outcome.shown for each in told] == ["learned", "hacked"]
-    assert figures(told) == {
+    compared = [compare(BY_NAME[name], steps=40) for name in ("exact", "length-pays")]
+    assert [each.outcome.shown for each in compared] == ["learned", "hacked"]
+    assert figures(compared) == {
         "faulty": 1, "caught": 1, "controls": 1, "false_alarms": 0, "controls_learned": 1,
     }  # fmt: skip
-    assert "| length-pays | better-than-gold |" in table(told)
+    assert "| length-pays | better-than-gold |" in table(compared)

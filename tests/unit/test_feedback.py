@@ -275,18 +275,18 @@ def test_a_report_is_repeated_for_a_minute_and_then_given_up_loudly(wire):
 
 
 def test_inside_an_agent_the_rollout_reports_and_the_client_only_tells_it(wire):
-    told = []
+    reported = []
 
     class Keeper:
         def complete(self, status):
-            told.append(status)
+            reported.append(status)
 
         def reward(self, rewards):
-            told.append(rewards)
+            reported.append(rewards)
 
     with kept_by(Keeper()):
         RolloutFeedbackClient({}).report_complete([1, 0])
-    assert told == ["ready", [1.0, 0.0]]
+    assert reported == ["ready", [1.0, 0.0]]
     RolloutFeedbackClient(metadata()).report_error("")
-    assert told == ["ready", [1.0, 0.0]]
+    assert reported == ["ready", [1.0, 0.0]]
     assert wire.said == [FAILED]

@@ -233,12 +233,12 @@ def test_a_refusal_that_an_agent_does_not_catch_is_its_own_and_tells_no_content(
     assert "secret" not in str(result.failure)
 
 
-ENDINGS = [SystemExit(1), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError(),
+STOPS = [SystemExit(1), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError(),
            RecursionError(), MemoryError(), StopIteration(),
            BaseExceptionGroup("g", [SystemExit(), ValueError()])]  # fmt: skip
 
 
-@pytest.mark.parametrize("error", ENDINGS, ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("error", STOPS, ids=lambda e: type(e).__name__)
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_however_a_tool_ends_it_is_a_refusal(error, asynchronous):
     def leave():
@@ -260,7 +260,7 @@ def test_however_a_tool_ends_it_is_a_refusal(error, asynchronous):
     assert all(content.startswith("Error") for content in contents)
 
 
-@pytest.mark.parametrize("error", ENDINGS, ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("error", STOPS, ids=lambda e: type(e).__name__)
 def test_however_an_agent_ends_it_is_told(error):
     def function(episode):
         ask(episode)
@@ -342,7 +342,7 @@ def converse(client):
     return make_episode(policy), policy
 
 
-def told(policy):
+def answers(policy):
     return [m["content"] for m in policy.requests[-1]["messages"] if m["role"] == "tool"]
 
 
@@ -350,7 +350,7 @@ def test_asynchronous_tools_are_awaited_in_one_loop():
     client = Client()
     episode, policy = converse(client)
     assert episode.converse("?", tools=[client.fetch]).text == "done"
-    assert told(policy) == ['{"name": "0"}', '{"name": "1"}', '{"name": "2"}']
+    assert answers(policy) == ['{"name": "0"}', '{"name": "1"}', '{"name": "2"}']
     assert client.loop.is_closed()
 
 
@@ -362,7 +362,7 @@ def test_asynchronous_tools_are_awaited_inside_a_running_loop_too():
         return episode.converse("?", tools=[client.fetch]).text
 
     assert asyncio.run(agent()) == "done"
-    assert len(told(policy)) == 3
+    assert len(answers(policy)) == 3
     assert as_tool(Client().fetch).run('{"name": "x"}').content == '{"name": "x"}'
 
 

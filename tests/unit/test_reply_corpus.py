@@ -177,14 +177,14 @@ def test_calls_without_ids_are_given_one_and_answered_by_it():
 
 def test_what_a_client_sends_back_is_made_what_strict_servers_take():
     policy = ScriptedPolicy(completion("1"))
-    mine = {
+    made = {
         "role": "assistant", "content": None, "refusal": None, "audio": None, "function_call": None,
         "tool_calls": [tool_call("now", "", "a"), {**tool_call("now", "", "b"), "function": {"name": "now", "arguments": None}},
                        tool_call("add", '{"left": 1, ', "c")],
     }  # fmt: skip
-    told = [{"role": "tool", "tool_call_id": name, "content": "x"} for name in "abc"]
+    answers = [{"role": "tool", "tool_call_id": name, "content": "x"} for name in "abc"]
     empty = {"role": "assistant", "content": None, "tool_calls": [], "refusal": None}
-    make_episode(policy).sample([mine, *told, empty])
+    make_episode(policy).sample([made, *answers, empty])
     sent = policy.requests[0]["messages"]
     hold_to_strict_server(sent)
     assert [call["function"]["arguments"] for call in sent[0]["tool_calls"]] == [

@@ -67,7 +67,7 @@ class AbandonedSteps(InlineSteps):
         raise self._error
 
 
-class Told:
+class Trainer:
     """Trainer and ledger at once: everything that was said, in order."""
 
     def __init__(self, refusal=None):
@@ -94,21 +94,21 @@ class Told:
         self.said.append(("reported", result, report.delivery, report.detail))
 
 
-def played(function, *lines, steps=None, told=None, rollout=None, deadline=None, **overrides):
+def played(function, *lines, steps=None, trainer=None, rollout=None, deadline=None, **overrides):
     """Play an agent; its result, its report and what was said to trainer and ledger."""
     settings = make_settings(**overrides)
-    told = told or Told()
+    trainer = trainer or Trainer()
     result, report = run(
         rollout or make_rollout(settings),
         agent=Agent("environments.mine:run", function),
         policy=ScriptedPolicy(*lines),
         steps=steps or InlineSteps(lambda: None, 0.0),
-        feedback=told,
-        ledger=told,
+        feedback=trainer,
+        ledger=trainer,
         limits=settings.limits,
         deadline=time.time() + 5 if deadline is None else deadline,
     )
-    return result, report, told.said
+    return result, report, trainer.said
 
 
 def ask(episode, messages=QUESTION):
@@ -123,7 +123,7 @@ def recorded(content="1"):
 # --- the result -------------------------------------------------------------------------------------
 
 
-def test_an_ending_holds_all_that_was_played(clock):
+def test_a_result_holds_all_that_was_played(clock):
     def agent(episode):
         episode.metrics["mine"] = 2.0
         ask(episode)
@@ -146,7 +146,7 @@ def test_an_ending_holds_all_that_was_played(clock):
     assert report.delivery == "delivered"
 
 
-def test_the_caller_is_answered_with_the_ending_and_no_transcript():
+def test_the_caller_is_answered_with_the_result_and_no_transcript():
     ready = Result("ready", [0.5, 1.0], {"m": 1.0}, {"seen": 1}, None, turns=2)
     assert ready.answer("t-1") == {
         "trajectory_id": "t-1",
@@ -178,21 +178,21 @@ def test_an_agent_sees_the_problem_and_the_policy_the_model():
         seen.append(episode.instance)
         return ask(episode)
 
-    settings, told = make_settings(), Told()
+    settings, trainer = make_settings(), Trainer()
     run(
         rollout,
         agent=Agent("environments.mine:run", agent),
         policy=policy,
         steps=InlineSteps(lambda: None, 0.0),
         feedback=None,
-        ledger=told,
+        ledger=trainer,
         limits=settings.limits,
         deadline=time.time() + 5,
     )
     assert seen == [{"question": "1+1?"}]
     assert policy.requests == [{"messages": QUESTION, "model": "my-model"}]
     # An evaluation has nobody to report to; only the ledger hears of it.
-    assert [what[0] for what in told.said] == ["scored", "reported"]
+    assert [what[0] for what in trainer.said] == ["scored", "reported"]
 
 
 @pytest.mark.parametrize(("shape", "sent"), [("last-turn", [0.0, 7.0]), ("every-turn", [7.0, 7.0])])
@@ -230,11 +230,11 @@ def test_the_part_of_a_request_that_is_out_of_range_is_named():
     assert caught.value.detail == "The request holds a number that is out of range."
 
 
-# --- what the user is told --------------------------------------------------------------------------
+# --- what the user reads ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("function", "told"),
+    ("function", "detail"),
     [
         (
             lambda e: 1.0,
@@ -277,8 +277,8 @@ def test_the_part_of_a_request_that_is_out_of_range_is_named():
         ),
     ],
 )
-def test_an_agent_that_answers_wrongly_is_told_what_to_return(function, told):
-    assert played(function, completion("1"))[0].failure.detail == told
+def test_an_agent_that_answers_wrongly_is_told_what_to_return(function, detail):
+    assert played(function, completion("1"))[0].failure.detail == detail
 
 
 def test_an_agent_that_raises_is_shown_the_innermost_line():
@@ -393,7 +393,7 @@ def test_the_effects_of_a_rollout_are_told_apart_by_name():
     ],
 )
 def test_why_a_report_was_not_delivered_is_remembered(refusal, delivery, detail):
-    result, returned, said = played(ask, completion("1"), told=Told(refusal))
+    result, returned, said = played(ask, completion("1"), trainer=Trainer(refusal))
     assert (returned.delivery, returned.detail) == (delivery, detail)
     assert said[-1] == ("reported", result, delivery, detail)
 
@@ -445,7 +445,7 @@ def test_a_rollout_whose_player_died_fails_and_may_not_be_played_again():
     ("sent", "retries"), [({"complete": 1, "reward": 1}, 0), ({"complete": 3, "reward": 2}, 3)]
 )
 def test_a_report_tells_how_often_it_was_sent(sent, retries):
-    class Unsteady(Told):
+    class Unsteady(Trainer):
         """Takes each report at the last of its tries."""
 
         def __init__(self):
@@ -464,7 +464,7 @@ def test_a_report_tells_how_often_it_was_sent(sent, retries):
             self._take("reward")
 
     steps = InlineSteps(lambda: None, time.time() + 60)
-    _, report, _ = played(lambda e: float(e.sample(QUESTION) is not None), completion("hi"), steps=steps, told=Unsteady())  # fmt: skip
+    _, report, _ = played(lambda e: float(e.sample(QUESTION) is not None), completion("hi"), steps=steps, trainer=Unsteady())  # fmt: skip
     assert (report.delivery, report.tries, report.retries) == ("delivered", sent, retries)
 
 

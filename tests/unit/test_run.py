@@ -23,7 +23,7 @@ from tests.building import ScriptedPolicy, completion, make_rollout, tool_call
 from tests.running import Trainer, ask, played
 
 
-def test_the_ending_is_recorded_before_it_is_reported_and_the_report_after():
+def test_the_result_is_recorded_before_it_is_reported_and_the_report_after():
     _, _, trainer = played(ask, completion("0.5"))
     assert trainer.heard == [
         ("scored", [0.5]),
@@ -75,7 +75,7 @@ def test_the_trainers_parameters_win():
         (ask, [{"choices": []}], "policy", "bad-reply"),
     ],
 )
-def test_a_failure_is_an_ending_that_names_its_boundary(function, lines, boundary, slug):
+def test_a_failure_is_a_result_that_names_its_boundary(function, lines, boundary, slug):
     result, _, trainer = played(function, *lines)
     assert result.failure.boundary == boundary
     assert result.failure.slug == slug
@@ -109,10 +109,10 @@ def test_failure_policy(policy, turns, status, rewards):
 
 
 def test_an_agent_that_hangs_is_reported_in_time():
-    hold = threading.Event()
+    release = threading.Event()
     began = time.monotonic()
-    result, _, trainer = played(lambda e: ask(e) and hold.wait(30), completion("1"), seconds=0.2)
-    hold.set()
+    result, _, trainer = played(lambda e: ask(e) and release.wait(30), completion("1"), seconds=0.2)
+    release.set()
     assert time.monotonic() - began < 5
     assert result.failure.slug == "out-of-time"
     assert ("complete", "failed") in trainer.heard
@@ -216,7 +216,7 @@ def test_completion_and_reward_are_repeated_on_their_own(answers, delivery, hear
     assert trainer.heard[-1] == ("reported", delivery)
 
 
-def test_an_uncertain_turn_forbids_another_play():
+def test_a_turn_that_is_possibly_captured_forbids_another_play():
     assert not played(ask, SampleFailed("reset", captured="unknown"))[0].untouched
     assert played(ask, SampleFailed("refused", captured="no"))[0].untouched
     assert not played(ask, BadReply("late"))[0].untouched

@@ -78,10 +78,10 @@ def test_a_bucket_gives_its_burst_at_once_and_its_rate_after():
 def test_the_command_writes_figures_and_plots(tmp_path, capsys):
     small = ["--rollouts", "60", "--turns", "3", "--concurrency", "8", "30"]
     assert main([*small, "--json", "--plots", str(tmp_path)]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [row["concurrency"] for row in told["rows"]] == [8, 30]
-    assert told["rows"][0]["nearest"] == "durable-starts"
-    assert told["breaks"] == {}
+    printed = json.loads(capsys.readouterr().out)
+    assert [row["concurrency"] for row in printed["rows"]] == [8, 30]
+    assert printed["rows"][0]["nearest"] == "durable-starts"
+    assert printed["breaks"] == {}
     for plot in ("scale-use.svg", "scale-time.svg"):
         assert (tmp_path / plot).read_text().startswith("<?xml")
         assert (tmp_path / plot).stat().st_size < 150_000

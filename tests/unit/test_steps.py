@@ -31,12 +31,12 @@ def reported(clock, answers, *, retry_seconds):
 
 
 def test_the_first_turn_alone_is_announced_and_before_it_is_sampled():
-    told = []
-    steps = InlineSteps(lambda: told.append("sampling"), 0)
+    order = []
+    steps = InlineSteps(lambda: order.append("sampling"), 0)
     for index in range(3):
-        sampled = steps.turn(index, b"", lambda: told.append("sampled") or b"reply")
+        sampled = steps.turn(index, b"", lambda: order.append("sampled") or b"reply")
         assert sampled.data == b"reply"
-    assert told == ["sampling", "sampled", "sampled", "sampled"]
+    assert order == ["sampling", "sampled", "sampled", "sampled"]
 
 
 def test_a_turn_that_could_not_be_announced_is_not_sampled_and_is_announced_again():

@@ -453,13 +453,13 @@ def object_outcome(client, operation, request):
         "IsTruncated",
         "ContentLength",
     )
-    told = {name: answer[name] for name in names if name in answer and operation != "put_object"}
+    seen = {name: answer[name] for name in names if name in answer and operation != "put_object"}
     if operation == "get_object":
-        told["Body"] = answer["Body"].read()
-    told["Contents"] = [
+        seen["Body"] = answer["Body"].read()
+    seen["Contents"] = [
         (one["Key"], one["Size"], one["ETag"]) for one in answer.get("Contents", [])
     ]
-    return told
+    return seen
 
 
 @settings(

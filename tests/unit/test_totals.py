@@ -19,10 +19,10 @@ READY = Result(status="ready", rewards=[1.0], turns=2, seconds=1.5, usage={"prom
 FAILED = Result(status="failed", rewards=None, failure=FAILURE, seconds=0.5)
 
 
-def play(store, name, result, group=0, told="delivered"):
+def play(store, name, result, group=0, report="delivered"):
     lease = accept(store, trajectory_id=name, instance={"n": group}).lease
     lease.scored(result)
-    lease.reported(result, Report(told))
+    lease.reported(result, Report(report))
     return lease
 
 
@@ -34,7 +34,7 @@ def test_the_totals_count_what_ended_and_how(store):
     play(store, "a", READY)
     play(store, "b", replace(READY, rewards=[0.25, 0.25]))
     play(store, "c", FAILED)
-    play(store, "d", READY, told="refused")
+    play(store, "d", READY, report="refused")
     accept(store, trajectory_id="e")
     known = totals()
     assert (known.rollouts, known.ended, known.failed, known.in_flight) == (5, 4, 2, 1)

@@ -283,7 +283,7 @@ NOT_LISTED = (
 
 
 @pytest.mark.parametrize(
-    ("wrong", "field", "told"),
+    ("wrong", "field", "detail"),
     [
         (
             {"trajectory_id": "a b"},
@@ -324,10 +324,10 @@ NOT_LISTED = (
         ({"endpoint": "https://[::1"}, "metadata.endpoint", NOT_AN_ORIGIN),
     ],
 )
-def test_the_caller_is_told_the_field_and_what_would_be_right(wrong, field, told):
+def test_the_caller_is_told_the_field_and_what_would_be_right(wrong, field, detail):
     with pytest.raises(Untrusted) as caught:
         checked(**wrong)
-    assert (caught.value.facts, caught.value.detail) == ({"field": field}, told)
+    assert (caught.value.facts, caught.value.detail) == ({"field": field}, detail)
 
 
 def test_the_caller_is_told_which_setting_allows_a_model_endpoint():

@@ -83,9 +83,9 @@ def test_an_alarms_expressions_use_its_own_metrics(name):
     if "Metrics" not in alarm:
         return
     ids = {item["Id"] for item in alarm["Metrics"] if "MetricStat" in item}
-    told = [item for item in alarm["Metrics"] if item.get("ReturnData", True)]
-    assert len(told) == 1  # CloudWatch takes exactly one result
-    expression = told[0]["Expression"]
+    returned = [item for item in alarm["Metrics"] if item.get("ReturnData", True)]
+    assert len(returned) == 1  # CloudWatch takes exactly one result
+    expression = returned[0]["Expression"]
     expression = expression["Fn::Sub"] if isinstance(expression, dict) else expression
     parameters = re.findall(r"\$\{(\w+)\}", expression)
     assert set(parameters) <= set(TEMPLATE["Parameters"])

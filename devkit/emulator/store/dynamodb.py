@@ -353,10 +353,10 @@ class DynamoDb:
         returned = request.get("ReturnValues", "NONE")
         if returned == "NONE":
             return {}
-        told = (new if returned.endswith("NEW") else old) or {}
+        attributes = (new if returned.endswith("NEW") else old) or {}
         if returned.startswith("UPDATED"):
-            told = {name: value for name, value in told.items() if name in touched}
-        return {"Attributes": told} if told else {}
+            attributes = {name: value for name, value in attributes.items() if name in touched}
+        return {"Attributes": attributes} if attributes else {}
 
     def _conditional(self, request: dict[str, Any], given: Given, old: Item | None) -> None:
         text = request.get("ConditionExpression")

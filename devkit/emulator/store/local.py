@@ -97,8 +97,10 @@ class LocalAws:
         where = urlsplit(f"{scope['raw_path'].decode()}?{request.url.query}")
         headers = dict(request.headers)
         # Nothing in here waits for anything: no thread is worth it.
-        status, told, content = self.answer(request.method, where, headers, await request.body())
-        await Response(content, status, told)(scope, receive, send)
+        status, answered, content = self.answer(
+            request.method, where, headers, await request.body()
+        )
+        await Response(content, status, answered)(scope, receive, send)
 
 
 def _document(error: Refused) -> dict[str, Any]:

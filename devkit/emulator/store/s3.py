@@ -130,14 +130,14 @@ class S3:
         found = objects.get(key)
         if found is None:
             return _error("AccessDenied" if self.hides_missing else "NoSuchKey", method)
-        told = {
+        answered = {
             "content-type": "binary/octet-stream",
             **found.headers,
             "ETag": found.etag,
             "Last-Modified": formatdate(found.at, usegmt=True),
             "Content-Length": str(len(found.body)),
         }
-        return 200, told, b"" if method == "HEAD" else found.body
+        return 200, answered, b"" if method == "HEAD" else found.body
 
     @staticmethod
     def _list(bucket: str, objects: Mapping[str, Object], query: str) -> Answer:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, TypeVar, cast, overload
 
 from rollout.errors import AgentError, AgentUnavailable, RewardError
-from rollout.judgement import is_ending
+from rollout.judgement import ends_agent
 from rollout.values import NotJson, jsonable, number
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -151,7 +151,7 @@ def _import(module_name: str, path: str) -> Any:
             "which is not installed; add it to environments/requirements.txt."
         ) from None
     except BaseException as error:
-        if not is_ending(error):
+        if not ends_agent(error):
             raise
         raise AgentUnavailable(
             f"ROLLOUT_AGENT={path!r}: importing {module_name} raised {type(error).__name__} at "

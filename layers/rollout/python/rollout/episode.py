@@ -27,7 +27,7 @@ from rollout.errors import (
     StepRaised,
     Unavailable,
 )
-from rollout.judgement import is_ending, of_step
+from rollout.judgement import ends_agent, of_step
 from rollout.policy import Policy
 from rollout.reply import Message, Reply, read_reply, sendable
 from rollout.steps import Steps
@@ -441,7 +441,7 @@ def _made(name: str, effect: Callable[[], Any]) -> Any:
     except RolloutError:
         raise
     except BaseException as error:
-        if not is_ending(error):
+        if not ends_agent(error):
             raise
         raise of_step(error, name) from error
     try:

@@ -319,8 +319,8 @@ class ReportRefused(TrainerError):
     title = "The trainer refused the report"
 
     @property
-    def may_settle(self) -> bool:
-        """Whether it may mean that the trainer does not see yet what it was told just before."""
+    def may_be_lag(self) -> bool:
+        """Whether it may mean that the trainer does not see yet what was reported just before."""
         return self.facts.get("answered") in (404, 409)
 
 

@@ -37,7 +37,7 @@ Kinds = type[BaseException] | tuple[type[BaseException], ...]
 
 # What is no Exception and yet no more than the failure of the call that raised it. Others (the durable
 # SDK's suspension) are signals that must not be held up.
-_ENDINGS = (Exception, SystemExit, KeyboardInterrupt, GeneratorExit)
+_ENDS_AN_AGENT = (Exception, SystemExit, KeyboardInterrupt, GeneratorExit)
 
 # The network under a file descriptor; other OSErrors (a file that is not there) are answers.
 _DOWN = {
@@ -148,12 +148,12 @@ class Known:
     refusal: tuple[type[BaseException], ...] = ()
 
 
-def is_ending(error: BaseException) -> bool:
+def ends_agent(error: BaseException) -> bool:
     """Whether an exception ends the call that raised it and nothing more."""
     if isinstance(error, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", error)
-        return all(is_ending(each) for each in group.exceptions)
-    return isinstance(error, _ENDINGS) or _is(error, "asyncio", "CancelledError")
+        return all(ends_agent(each) for each in group.exceptions)
+    return isinstance(error, _ENDS_AN_AGENT) or _is(error, "asyncio", "CancelledError")
 
 
 def types_of(kinds: Kinds) -> tuple[type[BaseException], ...]:

@@ -28,7 +28,7 @@ from rollout.errors import (
     Unavailable,
 )
 from rollout.feedback import Feedback
-from rollout.judgement import is_ending, of_agent
+from rollout.judgement import ends_agent, of_agent
 from rollout.policy import Policy
 from rollout.results import Report, Result, Rollout, abandoned
 from rollout.rewards import shape_rewards
@@ -141,7 +141,7 @@ def conclude(
         with suppress(Unavailable):  # nor for the bucket
             most = max(_RECORD_FIRST_SECONDS, seconds - _RECORD_FIRST_SECONDS)
             steps.remember("noted", lambda: ledger.note(result), at_most=most)
-    report = _tell(result, steps, feedback)
+    report = _report(result, steps, feedback)
     try:
         steps.remember("trajectory", lambda: ledger.keep(result), at_most=_KEEP_SECONDS)
     except Unavailable:
@@ -162,12 +162,12 @@ def deliver(
     ledger: Ledger,
 ) -> Report:
     """Tell the trainer how a recorded rollout ended, and remember what came of it."""
-    report = _tell(result, steps, feedback)
+    report = _report(result, steps, feedback)
     steps.remember("reported", lambda: ledger.reported(result, report))
     return report
 
 
-def _tell(result: Result, steps: Steps, feedback: Feedback | None) -> Report:
+def _report(result: Result, steps: Steps, feedback: Feedback | None) -> Report:
     """Tell the trainer: the trajectory is complete, then its reward."""
     report = Report("delivered")
     try:
@@ -175,7 +175,7 @@ def _tell(result: Result, steps: Steps, feedback: Feedback | None) -> Report:
             _complete(result, steps, feedback)
             rewards = result.rewards
             if rewards is not None:
-                steps.report("reward", lambda: feedback.reward(rewards), settling=True)
+                steps.report("reward", lambda: feedback.reward(rewards), may_lag=True)
     except ReportRefused as error:
         report = Report("refused", error.detail)
     except ReportUndelivered as error:
@@ -283,7 +283,7 @@ def _call(agent: Agent, episode: Episode) -> Any:
     except RolloutError:
         raise
     except BaseException as error:
-        if not is_ending(error):
+        if not ends_agent(error):
             raise
         failure = of_agent(error, agent.name)
         if failure.__traceback__ is None:  # made here; the episode's own has been raised before

@@ -20,8 +20,8 @@ from rollout.waiting import StillWaiting, wait_for
 
 T = TypeVar("T")
 
-# Seconds in which the trainer may not see yet what it was told just before.
-SETTLING_SECONDS = 10.0
+# Seconds in which the trainer may not see yet what was reported just before.
+LAG_SECONDS = 10.0
 # Seconds after the reports' deadline in which a request still records; what one write may take at least.
 _RECORD_SECONDS, _ONE_WRITE_SECONDS = 1.0, 2.0
 
@@ -100,14 +100,14 @@ class Steps(Protocol):
         """Write to storage when everything else is done, if there is a later."""
         ...
 
-    def report(self, name: str, send: Callable[[], None], *, settling: bool = False) -> None:
+    def report(self, name: str, send: Callable[[], None], *, may_lag: bool = False) -> None:
         """Send a report; repeat it while it raises ReportUndelivered and time is left.
 
         A no to the repeat of what the trainer may have taken is about the repeat, and counts as taken.
 
         Args:
-            settling: whether a no may pass within seconds, because the trainer does not see yet what it
-                was told just before.
+            may_lag: whether a no may pass within seconds, because the trainer does not see yet what was
+                reported just before.
 
         Raises:
             ReportRefused: a final no from ``send``.
@@ -131,11 +131,11 @@ class InlineSteps:
         before_first_turn: Callable[[], None],
         report_deadline: float,
         *,
-        told_before: bool = False,
+        reported_before: bool = False,
     ) -> None:
         self._before_first_turn = before_first_turn
         self._report_deadline = report_deadline
-        self._told_before = told_before
+        self._reported_before = reported_before
         self.sampling = False
         # Why the rollout cannot go on though nothing was sampled; an agent must not hold it up.
         self._stopped: RolloutError | None = None
@@ -183,9 +183,9 @@ class InlineSteps:
     def remember_later(self, name: str, write: Callable[[], None]) -> None:
         del name, write  # a request has no later
 
-    def report(self, name: str, send: Callable[[], None], *, settling: bool = False) -> None:
-        settled = time.time() + (SETTLING_SECONDS if settling else 0.0)
-        lost = self._told_before
+    def report(self, name: str, send: Callable[[], None], *, may_lag: bool = False) -> None:
+        lag_until = time.time() + (LAG_SECONDS if may_lag else 0.0)
+        lost = self._reported_before
 
         def counted() -> None:
             nonlocal lost
@@ -196,13 +196,13 @@ class InlineSteps:
                 lost = lost or error.possibly_taken
                 raise
             except ReportRefused as error:
-                if error.may_settle and time.time() < settled:
+                if error.may_be_lag and time.time() < lag_until:
                     detail = error.detail
                     raise ReportUndelivered(detail, retry_after=1, possibly_taken=False) from None
                 if not lost:
                     raise
             else:
-                self._told_before = False
+                self._reported_before = False
 
         repeat(counted, self._report_deadline)
 

@@ -309,10 +309,10 @@ def _blocks(
         closing: an expression.
         cut: whether a block may end with the text instead of its closing.
     """
-    ending = re.compile(closing)
+    closed_by = re.compile(closing)
     place = 0
     while (head := opening.search(text, place)) is not None:
-        end = ending.search(text, head.end())
+        end = closed_by.search(text, head.end())
         if end is None:
             if cut:
                 yield _name(head), text[head.end() :].strip()

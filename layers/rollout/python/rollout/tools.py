@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 from rollout.awaiting import awaited
 from rollout.backoff import Backoff
 from rollout.errors import AgentError, RolloutError, ToolBroken, ToolRefused
-from rollout.judgement import NOTHING, Kinds, Known, is_ending, judge, types_of
+from rollout.judgement import NOTHING, Kinds, Known, ends_agent, judge, types_of
 from rollout.values import NotJson, json_text, jsonable
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -91,7 +91,7 @@ class Tool:
         except RolloutError:
             raise
         except BaseException as error:
-            if not is_ending(error):
+            if not ends_agent(error):
                 raise
             return _refusal(self._judged(error))
         try:
@@ -161,7 +161,7 @@ def policy_code() -> Generator[None]:
     except RolloutError:
         raise
     except BaseException as error:
-        if not is_ending(error):
+        if not ends_agent(error):
             raise
         raise ToolRefused(f"{type(error).__name__}: {_said(error)}") from error
 

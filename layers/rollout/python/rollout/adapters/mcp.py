@@ -170,9 +170,9 @@ def _content(part: Any) -> str:
         kind = resource.mime_type or "unknown type"
         return f"[{resource.uri}: {kind}, base64] {resource.blob}"
     if part.type == "resource_link":
-        told = {"uri": str(part.uri), "name": part.name, "title": part.title,
+        link = {"uri": str(part.uri), "name": part.name, "title": part.title,
                 "description": part.description, "mime_type": part.mime_type}  # fmt: skip
-        return json_text({name: value for name, value in told.items() if value})
+        return json_text({name: value for name, value in link.items() if value})
     return f"[{part.type}: {getattr(part, 'mime_type', '')}]"
 
 

@@ -56,7 +56,7 @@ from rollout.errors import (
     rebuild,
 )
 from rollout.results import Result
-from rollout.steps import SETTLING_SECONDS, Sampled, repeat
+from rollout.steps import LAG_SECONDS, Sampled, repeat
 from rollout.waiting import StillWaiting, wait_for
 
 # A checkpoint holds 256 KB; JSON in UTF-8 may be longer than its characters.
@@ -152,7 +152,7 @@ class DurableSteps:
         self._replay = replay
         self._retry_until = retry_until
         # What the SDK ends this invocation with: no ``except`` or ``finally`` of an agent may swallow it.
-        self._ending: BaseException | None = None
+        self._stopped_by: BaseException | None = None
         self.tries: dict[str, int] = {}
 
     def play(self, body: Callable[[], Result]) -> Result:
@@ -173,8 +173,8 @@ class DurableSteps:
             try:
                 result = body()
             finally:
-                if self._ending is not None:
-                    raise self._ending
+                if self._stopped_by is not None:
+                    raise self._stopped_by
             return result.dump()
 
         config: ChildConfig[dict[str, Any]] = ChildConfig(serdes=self._spill)
@@ -241,11 +241,11 @@ class DurableSteps:
         with suppress(Unavailable):
             self.remember(name, write)
 
-    def report(self, name: str, send: Callable[[], None], *, settling: bool = False) -> None:
+    def report(self, name: str, send: Callable[[], None], *, may_lag: bool = False) -> None:
         def attempt(step: StepContext) -> Outcome:
             self.tries[name] = step.attempt
             try:
-                _settled(send, SETTLING_SECONDS if settling else 0.0)
+                _past_lag(send, LAG_SECONDS if may_lag else 0.0)
             except ReportRefused as error:
                 if step.attempt == 1:
                     return {"error": error.record(), "tries": step.attempt}
@@ -267,8 +267,8 @@ class DurableSteps:
     ) -> Outcome | None:
         """Make a recorded step inside the agent; None where an earlier attempt died in it."""
         config = _at_least_once(self._spill) if idempotent else _at_most_once(self._spill)
-        if self._ending is not None:
-            raise self._ending
+        if self._stopped_by is not None:
+            raise self._stopped_by
         try:
             return cast("DurableContext", self._inner).step(attempt, name, config)
         except StepError:
@@ -276,7 +276,7 @@ class DurableSteps:
         except NonDeterministicExecutionError:
             raise _mismatch(name, "another step was recorded in its place") from None
         except BaseException as error:
-            self._ending = error
+            self._stopped_by = error
             raise
 
     def _while_time_is_left(self, step: StepContext | None) -> None:
@@ -353,14 +353,14 @@ def _within(write: Callable[[], Any], seconds: float, name: str) -> Any:
     return repeat(once, until, on=Unavailable)
 
 
-def _settled(send: Callable[[], None], seconds: float) -> None:
+def _past_lag(send: Callable[[], None], seconds: float) -> None:
     """Send a report; while its no may come from a trainer that does not see yet, send it again."""
     until = time.time() + seconds
     while True:
         try:
             return send()
         except ReportRefused as error:
-            if not error.may_settle or time.time() >= until:
+            if not error.may_be_lag or time.time() >= until:
                 raise
         time.sleep(1.0)
 

@@ -59,7 +59,7 @@ class Table:
             request["ConditionExpression"] = "attribute_not_exists(pk)"
         else:
             request |= _condition(only_if)
-        return _conflict(lambda: self._client().put_item(**request, **_TELL))
+        return _conflict(lambda: self._client().put_item(**request, **_WITH_THE_ROW))
 
     def change(
         self, pk: str, sk: str, sets: Row, *, removes: tuple[str, ...] = (), only_if: Row
@@ -81,7 +81,7 @@ class Table:
                 Key=_attributes({"pk": pk, "sk": sk}),
                 UpdateExpression=expression,
                 **request,
-                **_TELL,
+                **_WITH_THE_ROW,
             )
         )
 
@@ -170,7 +170,10 @@ class Table:
         request = _condition(only_if)
         return _conflict(
             lambda: self._client().delete_item(
-                TableName=self._name, Key=_attributes({"pk": pk, "sk": sk}), **request, **_TELL
+                TableName=self._name,
+                Key=_attributes({"pk": pk, "sk": sk}),
+                **request,
+                **_WITH_THE_ROW,
             )
         )
 
@@ -212,7 +215,7 @@ class Table:
 
 # A condition that does not hold is answered with the row that stands there: no second read, and no
 # moment between the two.
-_TELL = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+_WITH_THE_ROW = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 
 
 def answering(call: Callable[[], Any]) -> Any:

@@ -76,7 +76,7 @@ def close_abandoned(record: Record, settings: Settings, why: str) -> Report:
     """
     left = Records(settings).take(record)
     steps = InlineSteps(
-        lambda: None, time.time() + _RETRY_SECONDS, told_before=left.record.sampling
+        lambda: None, time.time() + _RETRY_SECONDS, reported_before=left.record.sampling
     )
     where = left.lease.rollout.destination
     try:
@@ -108,8 +108,8 @@ def finish(
         why: what became of the process, if more is known than that it died.
     """
     result = _result(left, why)
-    told = conclude if isinstance(left, Close) else deliver
-    return result, told(result, steps=steps, feedback=feedback, ledger=left.lease)
+    send = conclude if isinstance(left, Close) else deliver
+    return result, send(result, steps=steps, feedback=feedback, ledger=left.lease)
 
 
 def _result(left: Deliver | Close, why: Abandoned | None) -> Result:

@@ -101,7 +101,7 @@ def _carry_out(
     if isinstance(decision, Answer):
         return "answered", decision.record.result(), decision.record.report()
     steps = InlineSteps(
-        decision.lease.sampling, report_deadline=end, told_before=not isinstance(decision, Play)
+        decision.lease.sampling, report_deadline=end, reported_before=not isinstance(decision, Play)
     )
     feedback = feedback_for(rollout.destination)
     if isinstance(decision, Play):
