@@ -29,7 +29,7 @@ def fill(
     """
     dice = random.Random(rollouts)  # noqa: S311 - the same crowd every time
     backend: Any = dynamodb_backends[account][region]
-    whole: dict[str, Any] = {"start": BEGAN, "rollouts": rollouts}
+    whole: dict[str, Any] = {"start": BEGAN}
     buckets: dict[str, dict[str, Any]] = {}
     groups: dict[str, dict[str, Any]] = {}
     for number in range(rollouts):
@@ -46,11 +46,14 @@ def fill(
     several = [g for g in groups.values() if g.get("rewarded", 0) > 1]
     whole["groups"] = len(several)
     whole["flat"] = sum(is_flat(*(g[name] for name in sums)) for g in several)
-    _put(backend, table, {"pk": keys.JOBS, "sk": job, **whole})
+    # Which bucket tells of a group does not matter to their sum.
+    last = next(reversed(buckets.values()))
+    last |= {"groups": whole["groups"], "flat": whole["flat"]}
+    _put(backend, table, {"pk": keys.JOBS, "sk": job, "start": BEGAN})
     for sk, bucket in buckets.items():
-        _put(backend, table, {"pk": keys.totals(job), "sk": sk, **bucket})
+        _put(backend, table, {"pk": keys.totals(job, 0), "sk": sk, **bucket})
     for sk, group in groups.items():
-        _put(backend, table, {"pk": keys.groups(job), "sk": sk, **group})
+        _put(backend, table, {"pk": keys.groups(job, sk), "sk": sk, **group})
     return Totals.of(whole)
 
 

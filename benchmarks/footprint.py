@@ -1,6 +1,6 @@
-"""What one durable rollout asks of AWS, counted while it runs: calls, write units, operations, bytes.
+"""What one rollout asks of AWS, counted while it runs: calls, write units, operations, bytes.
 
-``python -m benchmarks.footprint`` plays rollouts of a few lengths on the local stack (the real handlers,
+``python -m benchmarks.footprint`` plays rollouts of a few lengths, durable ones and one inline, on the local stack (the real handlers,
 worker and records; moto for DynamoDB and S3, AWS's local durable runner) and counts what botocore is
 about to send. Write request units are worked out from the items as they stand before and after each
 write, indexes included, by DynamoDB's published rules; moto does not work them out.
@@ -29,6 +29,8 @@ from rollout import Episode, agent
 
 Item = Mapping[str, Mapping[str, Any]]
 _KB, _READ = 1024, 4096
+# What write units are counted as, by the kind of row; all others are the rollout's own.
+_PLACES = {"jobs": "job listed", "totals": "totals", "groups": "totals"}
 
 
 @agent
@@ -93,7 +95,8 @@ class Count:
                 self.units["reads"] += max(1, math.ceil(_size(after) / _READ))
                 return
             kept = max(_size(before), _size(after))
-            place = "job totals" if _key(request).get("pk", {}).get("S") == "jobs" else "table"
+            kind = _key(request).get("pk", {}).get("S", "").partition("#")[0]
+            place = _PLACES.get(kind, "table")
             self.units[place] += max(1, math.ceil(kept / _KB))
             if refused:
                 return
@@ -167,12 +170,13 @@ def _entry(item: Item, index: Mapping[str, Any]) -> Item:
     return {name: value for name, value in item.items() if name in held}
 
 
-def measure(count: int, reply_bytes: int = 1_000) -> dict[str, Any]:
-    """Play one durable rollout through the job's function and count.
+def measure(count: int, reply_bytes: int = 1_000, *, inline: bool = False) -> dict[str, Any]:
+    """Play one rollout and count: a durable one of a job, or one through ``POST /rollout``.
 
     Args:
         count: turns.
         reply_bytes: text of one reply.
+        inline: whether it is played inside the request.
 
     Returns:
         ``calls`` by service and operation, ``bytes`` sent by the same names and ``persisted`` in
@@ -197,9 +201,12 @@ def measure(count: int, reply_bytes: int = 1_000) -> dict[str, Any]:
         _forget_clients()
         instance = {"turns": count}
         body = stack.request("footprint", instance)
-        prompt = {"prompt": json.dumps(instance), "metadata": _camel(body["metadata"])}
-        _invoke_job(prompt)
-        _wait(stack)
+        if inline:
+            _post(body)
+        else:
+            prompt = {"prompt": json.dumps(instance), "metadata": _camel(body["metadata"])}
+            _invoke_job(prompt)
+            _wait(stack)
     return {
         "turns": count,
         "reply_bytes": reply_bytes,
@@ -227,6 +234,16 @@ def _invoke_job(event: Mapping[str, Any]) -> None:
         raise RuntimeError(f"the job's function answered {answer}")
 
 
+def _post(body: Mapping[str, Any]) -> None:
+    from devkit.emulator.gateway import LambdaContext, environment_of, proxy_event
+    from devkit.emulator.stack import HANDLERS
+
+    event = proxy_event("POST", "/rollout", body=json.dumps(body).encode())
+    answer = environment_of(HANDLERS / "api.py")()(event, LambdaContext(function_name="api"))
+    if answer["statusCode"] != 200:
+        raise RuntimeError(f"POST /rollout answered {answer}")
+
+
 def _wait(stack: EmulatedStack, seconds: float = 120) -> None:
     """Wait for the execution's end without asking our own table, which would be counted."""
     assert stack.service is not None  # noqa: S101 - a durable stack has one
@@ -247,4 +264,4 @@ def _forget_clients() -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps([measure(n) for n in (2, 10)], indent=1))
+    print(json.dumps([measure(2), measure(10), measure(10, inline=True)], indent=1))

@@ -30,8 +30,8 @@ MOVES = {
     "durable-starts": "JobConcurrency; Lambda quota L-A0D6E196",
     "checkpoints": "turns a rollout; Lambda quota L-DF87A8A6",
     "dynamodb-table": "the table's warm throughput",
-    "dynamodb-open-shard": "SHARDS in rollout/records.py",
-    "dynamodb-job-totals": "JobConcurrency",
+    "dynamodb-open-shard": "SHARDS in rollout/storage/keys.py",
+    "dynamodb-totals": "PARTS in rollout/storage/keys.py",
     "s3-puts": "nothing needed: a prefix a job",
 }
 

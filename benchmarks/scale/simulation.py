@@ -21,7 +21,8 @@ import simpy
 
 from devkit.checks import cost
 from devkit.checks.prices import QUOTAS
-from rollout.storage.keys import SHARDS
+from rollout.storage.keys import PARTS, SHARDS
+from rollout.storage.totals import ATTEMPTS, PAUSE
 
 Process = Generator[Any, Any, Any]
 # Lambda's own retries of an asynchronous event it had no room for: from a second to five minutes
@@ -46,6 +47,7 @@ class Scenario:
         arrivals: Poisson rate at which rollouts come, instead of a trainer that waits for slots.
         request_bytes: of the instance, which the row holds until the result is known.
         job_environments: JobConcurrency: environments kept for the job's function; 0 shares them.
+        totals_parts: partitions that a job's totals may take.
         queue: what an event does that finds no environment: Lambda's backoff, or a plain queue.
     """
 
@@ -70,6 +72,7 @@ class Scenario:
     checkpoints: float = QUOTAS["checkpoints"].limit
     table_units: float = QUOTAS["dynamodb-table"].limit
     partition_units: float = QUOTAS["dynamodb-partition"].limit
+    totals_parts: int = PARTS
     puts: float = QUOTAS["s3-puts"].limit
     seed: int = 7
 
@@ -126,6 +129,7 @@ class Result:
     late: int = 0
     refused: int = 0
     throttled: int = 0
+    uncounted: int = 0
     waits: list[float] = field(default_factory=list[float])
     residence: list[float] = field(default_factory=list[float])
     running: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])
@@ -146,6 +150,8 @@ class Step:
         self.env = simpy.Environment()
         self.result = Result(scenario)
         self._dice = random.Random(scenario.seed)  # noqa: S311 - a simulation
+        # Dice of its own for what the trainer does not see.
+        self._spread = random.Random(scenario.seed)  # noqa: S311 - a simulation
         self._slots = simpy.Resource(self.env, scenario.concurrency)
         workers = round(scenario.environments) - scenario.job_environments
         self._pool = simpy.Resource(self.env, workers)
@@ -163,7 +169,9 @@ class Step:
         self._starts = Bucket(scenario.starts)
         self._checkpoints = Bucket(scenario.checkpoints)
         self._table = Bucket(scenario.table_units)
-        self._job_totals = Bucket(scenario.partition_units)
+        parts = range(scenario.totals_parts)
+        self._buckets = [Bucket(scenario.partition_units) for _ in parts]
+        self._groups = [Bucket(scenario.partition_units) for _ in parts]
         self._shards = [Bucket(scenario.partition_units) for _ in range(SHARDS)]
         self._puts = Bucket(scenario.puts)
         self._mu = math.log(scenario.sample_mean) - scenario.sample_sigma**2 / 2
@@ -206,7 +214,6 @@ class Step:
                     yield from self._warm("job", self.scenario.cold_seconds)
                     # Accepted: the row and its entry in three indexes.
                     yield self._write(shard, self._row + 3, 1)
-                    yield self._add_to_totals(1)
                     yield self.env.timeout(self.scenario.start_seconds)
                     started = yield from self._start()
                     self._leave("job")
@@ -240,7 +247,7 @@ class Step:
             late = yield from self._turns(accepted + self.scenario.deadline)
             self.result.late += late
             yield self._write(shard, self._row + 1 + 5, 3)  # scored, reported
-            yield self._add_to_totals(3)
+            yield from self._totals()
             yield self.env.timeout(self._puts.reserve(self.env.now) + self.scenario.call_seconds)
             result = cost.CHECKPOINTS * self.scenario.call_seconds
             wait = self._checkpoints.reserve(self.env.now, cost.CHECKPOINTS)
@@ -274,11 +281,19 @@ class Step:
         wait = max(wait, shard.reserve(self.env.now, opened))
         return self.env.timeout(wait + (self.scenario.call_seconds if units else 0))
 
-    def _add_to_totals(self, units: int) -> simpy.Timeout:
-        """Write totals, one of them to the job's row; what is over a limit is dropped."""
-        self._job_totals.take(self.env.now)
-        self._table.take(self.env.now, units)
-        return self.env.timeout(units * self.scenario.call_seconds)
+    def _totals(self) -> Process:
+        """Add to the group's row and to the moment's: what is throttled is added elsewhere, or later."""
+        group = self._spread.choice(self._groups)
+        first, *others = self._buckets
+        for parts in ([group], [first, *self._spread.sample(others, len(others))]):
+            for attempt in range(1, ATTEMPTS + 1):
+                yield self.env.timeout(self.scenario.call_seconds)
+                self._table.reserve(self.env.now)
+                if parts[(attempt - 1) % len(parts)].take(self.env.now):
+                    break
+                yield self.env.timeout(PAUSE.pause(attempt))
+            else:
+                self.result.uncounted += 1
 
     def _warm(self, function: str, cold: float) -> Process:
         """An environment that is idle, or a new one as fast as the function scales."""
@@ -315,7 +330,9 @@ class Step:
             "checkpoints": self._checkpoints.use(seconds),
             "dynamodb-table": self._table.use(seconds),
             "dynamodb-open-shard": _worst(shards),
-            "dynamodb-job-totals": self._job_totals.use(seconds),
+            "dynamodb-totals": _worst(
+                [bucket.use(seconds) for bucket in [*self._buckets, *self._groups]]
+            ),
             "s3-puts": self._puts.use(seconds),
         }
 

@@ -28,8 +28,8 @@ ROW_WRITES, ROW_WRITES_WITH_REQUEST = 6, 4
 ROW_KB = 0.85
 # Write units of the indexes by_job, by_group and open; every one is far below 1 KB.
 INDEX_WRITES = {"by_job": 4, "by_group": 1, "open": 6}
-# Totals: the job's row when it is accepted; the job's, the group's and the moment's when it has ended.
-JOB_TOTALS, OTHER_TOTALS = 2, 2
+# Totals: the group's and the moment's, when it has ended. The job's row is written once by each environment.
+TOTALS = 2
 # Reads of the row. One more looks whether the stack drains, at most every five seconds.
 ROW_READS = 2
 # Bytes in checkpoints beside the replies; the copies of a reply are in `persisted`.
@@ -108,8 +108,7 @@ class Work:
         inside = self.request_bytes if self.request_bytes <= _REQUEST_SPILL else 0
         large = math.ceil(ROW_KB + inside / 1_024)
         plain = ROW_WRITES - ROW_WRITES_WITH_REQUEST
-        totals = JOB_TOTALS + OTHER_TOTALS
-        return ROW_WRITES_WITH_REQUEST * large + plain + sum(INDEX_WRITES.values()) + totals
+        return ROW_WRITES_WITH_REQUEST * large + plain + sum(INDEX_WRITES.values()) + TOTALS
 
     @property
     def reads(self) -> float:

@@ -75,7 +75,7 @@ class MotoServer:
         key = DynamoType({"S": keys.rollout(job_arn, trajectory_id)})
         items: Any = cast("Any", dynamodb_backends)[DEFAULT_ACCOUNT_ID][region].tables[table].items
         rows: dict[Any, Any] = items.pop(key, {})
-        for totals in (keys.groups(job_arn), keys.totals(job_arn)):
+        for totals in keys.totals_of(job_arn):
             items.pop(DynamoType({"S": totals}), None)
         row: Any = rows.get(DynamoType({"S": keys.ROLLOUT}))
         cast("Any", Item).instances_tracked.clear()

@@ -68,6 +68,13 @@ def test_too_few_environments_make_rollouts_late():
     assert result.late > 0
 
 
+def test_one_jobs_totals_take_two_thousand_rollouts_a_second_and_one_partition_does_not():
+    many = {"rollouts": 6_000, "turns": 1, "concurrency": 6_000, "arrivals": 2_000.0}
+    free = {"environments": 1e5, "starts": 1e5, "table_units": 1e6, "sample_mean": 0.1, **FREE}
+    assert simulate(Scenario(**many, **free)).uncounted == 0
+    assert simulate(Scenario(**many, **free, totals_parts=1)).uncounted > 600
+
+
 def test_a_bucket_gives_its_burst_at_once_and_its_rate_after():
     bucket = Bucket(10, burst=5)
     assert [bucket.take(0.0) for _ in range(6)] == [True] * 5 + [False]

@@ -10,8 +10,9 @@ import boto3
 import pytest
 
 from rollout.results import Report, Result
+from rollout.storage import keys
 from rollout.storage.archive import Archive, rebin
-from rollout.storage.totals import Totals, is_flat, width_at
+from rollout.storage.totals import is_flat, width_at
 from tests.building import JOB_ARN, REGION, make_rollout, make_settings
 from tests.storing import FAILURE, accept, accept_durable, begin
 
@@ -108,7 +109,7 @@ def test_a_rollout_goes_on_where_its_totals_cannot_be_written(store, monkeypatch
 
     def refuse(self, operation, parameters):
         if operation == "UpdateItem" and parameters["Key"]["sk"]["S"] != "rollout":
-            raise self.exceptions.ClientError({"Error": {"Code": "Throttling"}}, operation)
+            raise self.exceptions.ClientError({"Error": {"Code": "AccessDenied"}}, operation)
         return original(self, operation, parameters)
 
     monkeypatch.setattr(BaseClient, "_make_api_call", refuse)
@@ -119,6 +120,107 @@ def test_a_rollout_goes_on_where_its_totals_cannot_be_written(store, monkeypatch
     play(store, "a", READY)
     assert store.get(JOB_ARN, "a").state == "ready"
     assert "totals were not written: Unavailable" in caplog.text
+
+
+def refusing(monkeypatch, code, times, *, after=False):
+    """Every addition to a row of totals is answered so, ``times`` of them; what was asked is listed."""
+    from botocore.client import BaseClient
+
+    original, asked = BaseClient._make_api_call, []
+
+    def call(self, operation, parameters):
+        pk = parameters["Key"]["pk"]["S"] if operation == "UpdateItem" else ""
+        if not pk.startswith(("totals#", "groups#")):
+            return original(self, operation, parameters)
+        asked.append(pk)
+        if len(asked) > times:
+            return original(self, operation, parameters)
+        if after:
+            original(self, operation, parameters)
+        raise self.exceptions.ClientError({"Error": {"Code": code}}, operation)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", call)
+    return asked
+
+
+def test_a_bucket_that_is_throttled_goes_on_in_another_partition_and_nothing_is_lost(
+    store, monkeypatch
+):
+    play(store, "a", FAILED)
+    asked = refusing(monkeypatch, "ProvisionedThroughputExceededException", 2)
+    play(store, "b", FAILED)
+    assert len(set(asked)) == 3
+    assert {pk.rpartition("#")[0] for pk in asked} == {f"totals#{JOB_ARN}"}
+    assert (totals().ended, totals().failed) == (2, 2)
+
+
+def test_a_group_that_is_throttled_is_counted_after_all(store, monkeypatch):
+    asked = refusing(monkeypatch, "ThrottlingException", 3)
+    play(store, "a", READY)
+    assert len(asked) == 5
+    play(store, "b", READY)
+    assert (totals().rewarded, totals().groups, totals().flat) == (2, 1, 1)
+
+
+@pytest.mark.parametrize("code", ["InternalServerError", "RequestTimeout"])
+def test_an_addition_whose_answer_was_lost_is_not_made_twice(store, monkeypatch, code):
+    asked = refusing(monkeypatch, code, 1, after=True)
+    play(store, "a", FAILED)
+    assert len(asked) == 1
+    assert totals().ended == 1
+
+
+def test_a_rollout_taken_back_leaves_the_moment_it_was_counted_in(store, monkeypatch):
+    from rollout.storage import totals as module
+
+    play(store, "a", FAILED)
+    later = module.time.time() + 10_000
+    monkeypatch.setattr(module, "time", type("Clock", (), {"time": lambda: later}))
+    assert accept(store, trajectory_id="a", instance={"n": 0}).lease.attempt == 2
+    (bucket,) = Archive(make_settings()).series(JOB_ARN)
+    assert (bucket.ended, bucket.failed, bucket.faults) == (0, 0, {})
+
+
+def test_a_job_is_listed_once_by_each_process(store, monkeypatch):
+    from botocore.client import BaseClient
+
+    original, listed = BaseClient._make_api_call, []
+
+    def call(self, operation, parameters):
+        if operation == "UpdateItem" and parameters["Key"]["pk"]["S"] == "jobs":
+            listed.append(parameters)
+        return original(self, operation, parameters)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", call)
+    for name in "abc":
+        play(store, name, READY)
+    assert len(listed) == 1
+    assert totals().rollouts == 3
+
+
+def test_groups_are_listed_by_key_whatever_partition_they_are_in(store):
+    for number in range(40):
+        play(store, f"t-{number}", READY, number)
+    archive = Archive(make_settings())
+    seen, cursor = [], ""
+    while True:
+        rows, cursor = archive.groups(JOB_ARN, limit=7, cursor=cursor)
+        seen += [row["sk"] for row in rows]
+        assert len(rows) == 7 or not cursor
+        if not cursor:
+            break
+    assert seen == sorted(set(seen))
+    assert len(seen) == 40
+    assert len({row[0] for row in seen}) > 4
+
+
+def test_what_is_in_flight_is_counted_by_job(store):
+    other = JOB_ARN.replace("job/AgentRFT/", "job/AgentRFT/other-")
+    for number in range(3):
+        accept(store, trajectory_id=f"t-{number}")
+    accept(store, trajectory_id="t-0", job_arn=other)
+    assert Archive(make_settings()).in_flight() == {JOB_ARN: 3, other: 1}
+    assert keys.job_in(keys.rollout("", "t-9")) == "evaluation"
 
 
 def test_totals_expire_as_rows_do(store):
@@ -146,7 +248,7 @@ def test_finer_buckets_sum_up_to_the_widest():
         {"start": 110, "width": 10, "ended": 3, "reward_sum": 7, "fault_tool": 2},
         {"start": 120, "width": 10, "ended": 1, "failed": 1},
     ]
-    first, second = rebin([Totals.of(row) for row in rows])
+    first, second = rebin(rows)
     assert (first.start, first.width, first.ended, first.reward_sum) == (110, 10, 5, 12)
     assert first.faults == {"tool": 3}
     assert (second.start, second.ended, second.failed) == (120, 1, 1)

@@ -76,7 +76,7 @@ class LocalAws:
             for name in ("content", "request_key"):
                 if name in row:
                     self.s3.delete(bucket, row[name]["S"])
-        for totals in (keys.groups(job_arn), keys.totals(job_arn)):
+        for totals in keys.totals_of(job_arn):
             self.dynamodb.drop(table, totals)
 
     def answer(

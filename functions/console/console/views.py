@@ -20,7 +20,7 @@ from rollout.storage.totals import Totals, is_flat
 # A template with its context, or an answer as it is.
 Answer = tuple[str, dict[str, Any]] | Response
 
-_JOBS, _ROLLOUTS, _GROUPS, _MEMBERS = 50, 50, 50, 32
+_JOBS, _ROLLOUTS, _GROUPS, _MEMBERS = 20, 50, 50, 32
 # Bytes of a stored trajectory that Lambda can hand out: 6 MB of answer, in base64.
 _LARGEST = 4_000_000
 
@@ -42,7 +42,9 @@ class Views:
         begin = queries.whole(request.query_params, "from", 100_000)
         jobs, cut = self._archive().jobs()
         more = str(begin + _JOBS) if len(jobs) > begin + _JOBS else ""
-        shown = jobs[begin : begin + _JOBS]
+        page = jobs[begin : begin + _JOBS]
+        running = self._archive().in_flight()
+        shown = [(job, self._archive().totals(job, start, running[job])) for job, start in page]
         busy = any(totals.in_flight for _, totals in shown)
         return "jobs.html", {"jobs": shown, "more": more, "cut": cut, "begin": begin, "busy": busy}
 

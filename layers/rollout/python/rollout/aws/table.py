@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rollout.aws import clients
+from rollout.backoff import Backoff
 from rollout.errors import Unavailable
 from rollout.settings import Settings
 
 Row = Mapping[str, Any]
+
+# Seconds one answer may take; how often a call is made until it is answered, and the pauses between.
+# botocore makes each once: a client that repeats would be a second one, and DynamoDB's is the dearest.
+_READ_TIMEOUT = 3.0
+_ATTEMPTS = 4
+_PAUSE = Backoff(first=0.1, longest=1.0)
+# Rows asked for at once where all are wanted; DynamoDB ends an answer at 1 MB by itself.
+_MOST_ROWS = 1_000
+# What DynamoDB refuses for the rate alone; nothing was written ("Error handling", DynamoDB guide).
+_THROTTLING = (
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "ThrottlingException",
+    "Throttling",
+)
+
+
+class Throttling(Unavailable):
+    """A call that was refused because there are too many; it was certainly not carried out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +50,11 @@ class Table:
 
     Args:
         settings: the table's name and region.
-        read_timeout: seconds one answer may take.
-        attempts: how often a call is made until it is answered.
     """
 
-    def __init__(self, settings: Settings, *, read_timeout: float = 5.0, attempts: int = 4) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._name = settings.storage.table
         self._region = settings.region
-        self._read_timeout = read_timeout
-        self._attempts = attempts
 
     def get(self, pk: str, sk: str) -> Row | None:
         """One row, read consistently; None if there is none."""
@@ -90,6 +107,8 @@ class Table:
     ) -> dict[str, Any]:
         """Add whole numbers to a row's; makes the row, and each number, where it is missing.
 
+        It is asked for once: an addition that is repeated after a lost answer would count twice.
+
         Args:
             amounts: what is added.
             sets: attributes that are set as well.
@@ -97,6 +116,10 @@ class Table:
 
         Returns:
             The row as it is now. Its numbers are ints: floats would lose digits of large sums.
+
+        Raises:
+            Throttling: nothing was added.
+            Unavailable: it is not known whether it was.
         """
         names = {f"#n{i}": name for i, name in enumerate([*amounts, *sets, *first])}
         given = [*amounts.values(), *sets.values(), *first.values()]
@@ -116,7 +139,8 @@ class Table:
                 ExpressionAttributeNames=names,
                 ExpressionAttributeValues=values,
                 ReturnValues="ALL_NEW",
-            )
+            ),
+            attempts=1,
         )
         return whole_row_of(answer["Attributes"])
 
@@ -190,6 +214,15 @@ class Table:
         )
         return [item["pk"]["S"] for item in answer["Items"]]
 
+    def open(self, shard: str) -> Iterator[str]:
+        """The ``pk`` of every open row of a shard."""
+        for row in self._all("open_shard", shard, index="open"):
+            yield str(row["pk"])
+
+    def rows(self, pk: str) -> Iterator[dict[str, Any]]:
+        """Every row of a partition, by its key."""
+        return self._all("pk", pk)
+
     def count(self, shard: str) -> int:
         """How many open rows a shard has."""
         request: dict[str, Any] = {
@@ -207,10 +240,16 @@ class Table:
                 return total
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
+    def _all(self, key: str, value: str, *, index: str = "") -> Iterator[dict[str, Any]]:
+        after: dict[str, Any] | None = None
+        while True:
+            rows, after = self.page(key, value, index=index, limit=_MOST_ROWS, after=after)
+            yield from rows
+            if after is None:
+                return
+
     def _client(self) -> Any:
-        return clients.client(
-            "dynamodb", self._region, read_timeout=self._read_timeout, attempts=self._attempts
-        )
+        return clients.client("dynamodb", self._region, read_timeout=_READ_TIMEOUT, attempts=1)
 
 
 # A condition that does not hold is answered with the row that stands there: no second read, and no
@@ -218,23 +257,47 @@ class Table:
 _WITH_THE_ROW = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 
 
-def answering(call: Callable[[], Any]) -> Any:
-    """Make a storage call.
+def answering(call: Callable[[], Any], *, attempts: int = _ATTEMPTS) -> Any:
+    """Make a storage call until it is answered.
 
     Raises:
-        Unavailable: storage refused or did not answer; by error code, free of content.
+        Throttling, Unavailable: storage refused or did not answer; by error code, free of content.
     """
+    for attempt in range(1, attempts):
+        try:
+            return _asked(call)
+        except _Again:
+            time.sleep(_PAUSE.pause(attempt))
+    try:
+        return _asked(call)
+    except _Again as error:
+        raise error.failure from None
+
+
+class _Again(Exception):  # noqa: N818 - not an error yet
+    """A call that another attempt may answer."""
+
+    def __init__(self, failure: Unavailable) -> None:
+        super().__init__()
+        self.failure = failure
+
+
+def _asked(call: Callable[[], Any]) -> Any:
     from botocore.exceptions import ClientError
 
     try:
         return call()
     except ClientError as error:
-        code = clients.code_of(error.response)
-        raise Unavailable(f"Storage answered {code}.", retry_after=2) from None
+        code, status = clients.code_of(error.response), clients.status_of(error.response)
+        text = f"Storage answered {code}."
+        if code in _THROTTLING:
+            raise _Again(Throttling(text, retry_after=2)) from None
+        if status is None or not 400 <= status < 500:
+            raise _Again(Unavailable(text, retry_after=2)) from None
+        raise Unavailable(text, retry_after=2) from None
     except Exception as error:  # noqa: BLE001 - botocore's parsers raise anything at an odd body
-        raise Unavailable(
-            f"Storage did not answer ({type(error).__name__}).", retry_after=2
-        ) from None
+        text = f"Storage did not answer ({type(error).__name__})."
+        raise _Again(Unavailable(text, retry_after=2)) from None
 
 
 def _conflict(call: Callable[[], Any]) -> Conflict | None:

@@ -10,6 +10,7 @@ import base64
 import heapq
 import json
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,7 +23,7 @@ from rollout.settings import Settings
 from rollout.storage import keys
 from rollout.storage.record import Record
 from rollout.storage.records import Records
-from rollout.storage.totals import Totals
+from rollout.storage.totals import Totals, added
 
 # Jobs that one answer lists; more take another page.
 _JOBS = 1_000
@@ -62,11 +63,19 @@ class Archive:
         self._bucket = Bucket(settings)
         self._records = Records(settings)
 
-    def jobs(self) -> tuple[list[tuple[str, Totals]], bool]:
-        """The jobs and their totals, the newest first, and whether there are more than are listed."""
+    def jobs(self) -> tuple[list[tuple[str, float]], bool]:
+        """The jobs and when each began (epoch seconds), the newest first, and whether there are more."""
         rows, more = self._table.page("pk", keys.JOBS, limit=_JOBS)
-        jobs = [(str(row["sk"]), Totals.of(row)) for row in rows]
-        return sorted(jobs, key=lambda job: -job[1].start), more is not None
+        jobs = [(str(row["sk"]), float(row["start"])) for row in rows]
+        return sorted(jobs, key=lambda job: -job[1]), more is not None
+
+    def in_flight(self) -> Counter[str]:
+        """How many rollouts of each job have not ended, as the index knows it a moment later."""
+        return Counter(
+            keys.job_in(pk)
+            for shard in range(keys.SHARDS)
+            for pk in self._table.open(keys.open_shard(shard))
+        )
 
     def job(self, job: str) -> Totals:
         """A job's totals.
@@ -80,17 +89,24 @@ class Archive:
         row = self._table.get(keys.JOBS, job)
         if row is None:
             raise NotFound("No rollout of this job was accepted here, or its retention is over.")
-        return Totals.of(row)
+        return self.totals(job, float(row["start"]), self.in_flight()[job])
+
+    def totals(self, job: str, start: float, in_flight: int) -> Totals:
+        """The totals of a job of which it is known when it began and what is in flight."""
+        whole: Row = {"start": start, "in_flight": in_flight}
+        for bucket in self._buckets(job):
+            whole = added(whole, bucket)
+        return Totals.of(whole)
 
     def series(self, job: str) -> list[Totals]:
         """A job's totals over time, in some sixty buckets of one width."""
-        rows: list[dict[str, Any]] = []
-        after: dict[str, Any] | None = None
-        while True:
-            page, after = self._table.page("pk", keys.totals(job), limit=1_000, after=after)
-            rows += page
-            if after is None:
-                return rebin([Totals.of(row) for row in rows])
+        return rebin(self._buckets(job))
+
+    def _buckets(self, job: str) -> list[Row]:
+        """Every bucket of a job, of all widths; one moment may have several."""
+        return [
+            row for part in range(keys.PARTS) for row in self._table.rows(keys.totals(job, part))
+        ]
 
     def rollouts(
         self,
@@ -154,10 +170,19 @@ class Archive:
 
     def groups(self, job: str, *, limit: int, cursor: str = "") -> tuple[list[dict[str, Any]], str]:
         """A page of a job's groups by key: ``sk`` is the group, sums as totals keep them."""
-        pk = keys.groups(job)
-        after = {"pk": pk, "sk": cursor} if cursor else None
-        rows, more = self._table.page("pk", pk, limit=limit, after=after)
-        return rows, str(more["sk"]) if more else ""
+        found: list[dict[str, Any]] = []
+        begin = keys.groups(job, cursor) if cursor else ""
+        for part in range(keys.PARTS):
+            pk = keys.groups_part(job, part)
+            if pk < begin:
+                continue
+            after = {"pk": pk, "sk": cursor} if pk == begin else None
+            # One more than is shown says whether there are more, in whatever part.
+            rows, _ = self._table.page("pk", pk, limit=limit + 1 - len(found), after=after)
+            found += rows
+            if len(found) > limit:
+                return found[:limit], str(found[limit - 1]["sk"])
+        return found, ""
 
     def content(self, record: Record) -> bytes:
         """A trajectory as it is stored: gzipped JSON, see docs/records.md.
@@ -272,28 +297,16 @@ class _Descending(str):
         return str.__gt__(self, other)
 
 
-def rebin(totals: list[Totals], most: int = 60) -> list[Totals]:
-    """Totals of several widths as at most about ``most`` buckets of one width, in order of time."""
-    width = max((one.width for one in totals), default=1)
-    span = max((one.start for one in totals), default=0) - min(
-        (one.start for one in totals), default=0
-    )
+def rebin(buckets: list[Row], most: int = 60) -> list[Totals]:
+    """Buckets of several widths as at most about ``most`` of one width, in order of time."""
+    starts = [float(row["start"]) for row in buckets]
+    width = max((int(row["width"]) for row in buckets), default=1)
+    span = max(starts, default=0) - min(starts, default=0)
     width *= next(
         times for times in (1, 2, 5, 10, 20, 50, 1_000_000) if span <= width * times * most
     )
-    bins: dict[int, Row] = {}
-    for one in totals:
-        start = int(one.start // width) * width
-        known = bins.get(start, {"start": start, "width": width})
-        bins[start] = _sum(known, one)
+    bins: dict[int, dict[str, Any]] = {}
+    for row in buckets:
+        start = int(float(row["start"]) // width) * width
+        bins[start] = added(bins.get(start, {"start": start, "width": width}), row)
     return [Totals.of(bins[start]) for start in sorted(bins)]
-
-
-def _sum(row: Row, one: Totals) -> Row:
-    names = (
-        "ended", "failed", "rewarded", "passed", "reward_sum", "reward_squares",
-        "turns", "milliseconds", "tokens",
-    )  # fmt: skip
-    added = {name: row.get(name, 0) + getattr(one, name) for name in names}
-    faults = {f"fault_{k}": row.get(f"fault_{k}", 0) + v for k, v in one.faults.items()}
-    return {**row, **added, **faults}

@@ -11,7 +11,7 @@ import hashlib
 
 # Sort key of a rollout's row.
 ROLLOUT = "rollout"
-# Partition of the rows that list the jobs and hold the totals of each.
+# Partition of the rows that list the jobs, with the moment each began.
 JOBS = "jobs"
 # Stands for the job where a rollout belongs to none.
 EVALUATION = "evaluation"
@@ -20,6 +20,8 @@ DRAINING = {"pk": "stack", "sk": "draining"}
 # A step hands out thousands of rollouts of one job at once; one index partition takes 1,000 writes
 # a second, so a job is spread over several.
 SHARDS = 16
+# Partitions that a job's totals, and those of its groups, may take: each takes 1,000 writes a second.
+PARTS = 4
 
 
 def job_of(job_arn: str) -> str:
@@ -45,9 +47,18 @@ def trajectory_of(pk: str, job_arn: str) -> str:
     return pk.removeprefix(rollout(job_arn, ""))
 
 
-def totals(job: str) -> str:
-    """Partition of a job's totals over time."""
-    return f"totals#{job}"
+def job_in(pk: str) -> str:
+    """The job in a :func:`rollout` key; a job's ARN holds no ``#``."""
+    return job_of(pk.split("#", 2)[1])
+
+
+def totals(job: str, part: int) -> str:
+    """A partition of a job's totals over time.
+
+    Args:
+        part: 0 to :data:`PARTS`; the first is the one that is written to, until it is throttled.
+    """
+    return f"totals#{job}#{part}"
 
 
 def moment(start: int, width: int) -> str:
@@ -60,9 +71,19 @@ def moment(start: int, width: int) -> str:
     return f"{start:010d}#{width}"
 
 
-def groups(job: str) -> str:
-    """Partition of the totals of a job's groups; the group is the sort key."""
-    return f"groups#{job}"
+def groups(job: str, group_id: str) -> str:
+    """Partition of the totals of a group, which is the sort key; in the order of their keys."""
+    return groups_part(job, int(group_id[:1], 16) * PARTS // 16)
+
+
+def groups_part(job: str, part: int) -> str:
+    """A partition of the totals of a job's groups; later parts have larger keys."""
+    return f"groups#{job}#{part}"
+
+
+def totals_of(job: str) -> list[str]:
+    """Every partition with totals of a job."""
+    return [of(job, part) for of in (totals, groups_part) for part in range(PARTS)]
 
 
 # --- indexes --------------------------------------------------------------------------------------

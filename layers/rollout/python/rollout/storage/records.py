@@ -237,7 +237,6 @@ class Records:
                 continue
             alone = {"state": "accepted", "nonce": acceptance.nonce, "starts": 1}
             if self._table.delete(str(record.row["pk"]), keys.ROLLOUT, only_if=alone) is None:
-                self._totals.accepted(acceptance.job_arn, -1)
                 return
 
     def _starts(self, record: Record, change: int) -> bool:
@@ -405,7 +404,12 @@ class Records:
         if conflict is not None and (conflict.row or {}).get("nonce") != row["nonce"]:
             raise AlreadyRunning("Another request has just taken this rollout.", retry_after=1)
         if record.state == "failed":
-            self._totals.reopened(record.job_arn, record.result(), fault=record.row.get("boundary"))
+            self._totals.reopened(
+                record.job_arn,
+                record.result(),
+                fault=record.row.get("boundary"),
+                ended_at=epoch(record.row["ended_at"]),
+            )
         return self.lease(rollout, int(row["attempt"]))
 
     def _new_row(

@@ -1,24 +1,31 @@
-"""Running totals of a job, so that a page about 100,000 rollouts reads a few rows.
+"""Running totals of a job, so that a page about 100,000 rollouts reads a few hundred rows.
 
-Each accepted and each ended rollout is added to its job's row, to the row of the moment it ended in, and
-to its group's. Every number is a whole one (rewards in millionths, time in milliseconds): sums of those
-are exact, so a group whose rewards are all equal is told from one whose rewards nearly are.
+Each ended rollout is added to the row of the moment it ended in, its bucket, and to its group's. A job's
+totals are the sum of its buckets; what is in flight is counted where the open rollouts are. Every number is
+a whole one (rewards in millionths, time in milliseconds): sums of those are exact, so a group whose rewards
+are all equal is told from one whose rewards nearly are.
 
-They are best effort. They are written once, after the record's own write held, and never again: a
-process that dies in between leaves one rollout uncounted, and an error is logged and passed over.
+No row is written by every rollout of a job: one row, and one partition, takes 1,000 writes a second. A
+bucket that is throttled is continued in another partition, groups are spread over some by their key.
+
+They are best effort. They are written after the record's own write held; an addition is repeated only where
+it was throttled, for then it was certainly not made. A process that dies in between leaves one rollout
+uncounted, and any other error is logged and passed over.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+import random
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from rollout.aws.table import Row, Table
+from rollout.aws.table import Row, Table, Throttling
+from rollout.backoff import Backoff
 from rollout.results import Result
 from rollout.settings import Settings
 from rollout.storage import keys
@@ -33,6 +40,13 @@ _LARGEST = 1e9
 # the next, and a job of any age has a few hundred rows.
 _WIDTHS = ((120, 1), (1_200, 10), (7_200, 60), (86_400, 600), (1_209_600, 7_200))
 _WIDEST = 86_400
+# How often an addition is made that is throttled; each goes to another part of the totals. Seconds.
+ATTEMPTS = 6
+PAUSE = Backoff(first=0.05, longest=0.4)
+# A job's row is written once by each process, and again after so long, for its retention. Seconds.
+_LISTED_FOR = 3_600
+# Jobs a process remembers to have listed.
+_MOST_LISTED = 1_000
 
 _log = logging.getLogger(__name__)
 
@@ -44,18 +58,18 @@ class Totals:
     Args:
         start: epoch seconds: the first rollout of the job, or the begin of the bucket.
         width: seconds of the bucket; 0 for a whole job.
-        rollouts: accepted; known of a whole job only.
+        in_flight: accepted and not ended; known of a whole job only.
         ended: with the trainer, ready or failed.
         rewarded: ended with a reward.
         passed: of these, with at least ``ROLLOUT_PASS_REWARD``.
-        groups: groups with at least two rewards; known of a whole job only.
+        groups: how many more groups have at least two rewards; of a whole job: how many have.
         flat: of these, with all rewards equal: such a group teaches nothing.
         faults: failures by the boundary at fault, those completed with a floor included.
     """
 
     start: float
     width: int
-    rollouts: int
+    in_flight: int
     ended: int
     failed: int
     rewarded: int
@@ -81,9 +95,9 @@ class Totals:
         )
 
     @property
-    def in_flight(self) -> int:
-        """Rollouts accepted and not ended."""
-        return max(0, self.rollouts - self.ended)
+    def rollouts(self) -> int:
+        """Rollouts accepted."""
+        return self.ended + self.in_flight
 
     @property
     def mean_reward(self) -> float | None:
@@ -112,13 +126,14 @@ class TotalsWriter:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        # One attempt: an addition that is repeated after a lost answer would count twice.
-        self._table = Table(settings, read_timeout=2.0, attempts=1)
+        self._table = Table(settings)
+        # When each job this process knows began, and until when its row need not be written; epoch seconds.
+        self._listed: dict[str, tuple[float, float]] = {}
 
-    def accepted(self, job_arn: str, by: int = 1) -> None:
-        """Count one more accepted rollout (-1: one that was withdrawn); lists its job."""
+    def accepted(self, job_arn: str) -> None:
+        """List the job of a rollout that was accepted."""
         with _best_effort():
-            self._job(keys.job_of(job_arn), {"rollouts": by})
+            self._began(keys.job_of(job_arn))
 
     def ended(self, job_arn: str, group: str, result: Result, *, fault: str | None) -> None:
         """Count a rollout that is terminal.
@@ -128,20 +143,24 @@ class TotalsWriter:
             result: how it ended; ``failed`` too where the trainer refused its reward.
             fault: the boundary at fault, if one was.
         """
-        job, now = keys.job_of(job_arn), time.time()
+        job = keys.job_of(job_arn)
         with _best_effort():
             amounts = self._amounts(result, fault)
             spread = self._group(job, group, amounts) if amounts["rewarded"] else {}
-            row = self._job(job, {**amounts, **spread})
-            width = width_at(now - float(row["start"]))
-            start = int(now // width) * width
-            self._add(keys.totals(job), keys.moment(start, width), amounts, {"width": width}, start)
+            self._bucket(job, time.time(), {**amounts, **spread})
 
-    def reopened(self, job_arn: str, result: Result, *, fault: str | None) -> None:
-        """Take back a rollout that had failed before any turn and is played again."""
+    def reopened(
+        self, job_arn: str, result: Result, *, fault: str | None, ended_at: float
+    ) -> None:
+        """Take back a rollout that had failed before any turn and is played again.
+
+        Args:
+            ended_at: when it failed, epoch seconds: it is taken out of the bucket it was counted in.
+        """
         with _best_effort():
             amounts = self._amounts(result, fault)
-            self._job(keys.job_of(job_arn), {name: -value for name, value in amounts.items()})
+            job = keys.job_of(job_arn)
+            self._bucket(job, ended_at, {name: -value for name, value in amounts.items()})
 
     def _amounts(self, result: Result, fault: str | None) -> dict[str, int]:
         reward = result.reward if result.status == "ready" else None
@@ -169,7 +188,7 @@ class TotalsWriter:
         """
         names = ("rewarded", "reward_sum", "reward_squares")
         sums = {name: amounts[name] for name in names}
-        row = self._add(keys.groups(job), group, sums, {}, int(time.time()))
+        row = self._add([keys.groups(job, group)] * ATTEMPTS, group, sums, {}, int(time.time()))
         after = [int(row.get(name, 0)) for name in names]
         before = [total - sums[name] for total, name in zip(after, names, strict=True)]
         return {
@@ -177,15 +196,40 @@ class TotalsWriter:
             "flat": int(is_flat(*after)) - int(is_flat(*before)),
         }
 
-    def _job(self, job: str, amounts: Mapping[str, int]) -> Row:
-        return self._add(keys.JOBS, job, amounts, {}, time.time())
+    def _bucket(self, job: str, when: float, amounts: Mapping[str, int]) -> None:
+        """Add to the bucket of a moment."""
+        width = width_at(when - self._began(job))
+        start = int(when // width) * width
+        # The first part is the only one that a job writes to, until it writes too much.
+        others = random.sample(range(1, keys.PARTS), keys.PARTS - 1)
+        parts = [keys.totals(job, part) for part in [0, *others] * ATTEMPTS][:ATTEMPTS]
+        self._add(parts, keys.moment(start, width), amounts, {"width": width}, start)
 
-    def _add(self, pk: str, sk: str, amounts: Mapping[str, int], sets: Row, start: float) -> Row:
+    def _began(self, job: str) -> float:
+        """When a job began, epoch seconds; the first time the job is listed."""
+        now = time.time()
+        start, until = self._listed.get(job, (0.0, 0.0))
+        if now < until:
+            return start
+        start = float(self._add([keys.JOBS] * ATTEMPTS, job, {}, {}, now)["start"])
+        if len(self._listed) >= _MOST_LISTED:
+            self._listed.clear()
+        self._listed[job] = (start, now + _LISTED_FOR)
+        return start
+
+    def _add(
+        self, pks: Sequence[str], sk: str, amounts: Mapping[str, int], sets: Row, start: float
+    ) -> Row:
+        """Add to a row of the first of these partitions that is not throttled."""
         expires = int(time.time()) + self._settings.storage.retention_days * 86_400
         changed = {name: amount for name, amount in amounts.items() if amount}
-        return self._table.add(
-            pk, sk, changed, sets={**sets, "expires_at": expires}, first={"start": start}
-        )
+        sets, first = {**sets, "expires_at": expires}, {"start": start}
+        for attempt, pk in enumerate(pks[:-1], 1):
+            try:
+                return self._table.add(pk, sk, changed, sets=sets, first=first)
+            except Throttling:
+                time.sleep(PAUSE.pause(attempt))
+        return self._table.add(pks[-1], sk, changed, sets=sets, first=first)
 
 
 @contextmanager
@@ -195,6 +239,13 @@ def _best_effort() -> Generator[None]:
         yield
     except Exception as error:  # noqa: BLE001 - a figure that is off by one is better than a lost rollout
         _log.warning("totals were not written: %s", type(error).__name__)
+
+
+def added(sums: Row, bucket: Row) -> dict[str, Any]:
+    """Sums of a bucket's numbers with those that are known; what is told of a moment stays."""
+    told = ("pk", "sk", "start", "width", "expires_at")
+    more = {k: sums.get(k, 0) + v for k, v in bucket.items() if k not in told}
+    return {**sums, **more}
 
 
 def is_flat(count: int, total: int, squares: int) -> bool:
