@@ -1,12 +1,11 @@
-"""Fills a moto table with a job of many rollouts, straight in its memory: rows and totals agree."""
+"""Fills a table with a job of many rollouts, straight in its memory: rows and totals agree."""
 
 from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Callable
 from typing import Any
-
-from moto.dynamodb.models import dynamodb_backends
 
 from rollout.storage import keys
 from rollout.storage.record import iso
@@ -16,26 +15,27 @@ from rollout.storage.totals import Totals, is_flat, width_at
 BEGAN = 1_795_478_400.0
 
 
-def fill(
-    table: str, job: str, rollouts: int, *, account: str, region: str, apart: float = 0.5
-) -> Totals:
+Item = dict[str, dict[str, Any]]
+
+
+def fill(put: Callable[[Item], object], job: str, rollouts: int, *, apart: float = 0.5) -> Totals:
     """Put a job's rollouts into a table.
 
     Args:
+        put: takes an item as the wire has it.
         apart: seconds between two rollouts.
 
     Returns:
         The job's totals as they are kept.
     """
     dice = random.Random(rollouts)  # noqa: S311 - the same crowd every time
-    backend: Any = dynamodb_backends[account][region]
     whole: dict[str, Any] = {"start": BEGAN}
     buckets: dict[str, dict[str, Any]] = {}
     groups: dict[str, dict[str, Any]] = {}
     for number in range(rollouts):
         at = BEGAN + number * apart
         row = _row(job, number, at, dice)
-        _put(backend, table, row)
+        _put(put, row)
         width = width_at(number * apart)
         start = int(at // width) * width
         bucket = buckets.setdefault(keys.moment(start, width), {"start": start, "width": width})
@@ -49,12 +49,12 @@ def fill(
     # Which bucket tells of a group does not matter to their sum.
     last = next(reversed(buckets.values()))
     last |= {"groups": whole["groups"], "flat": whole["flat"]}
-    _put(backend, table, {"pk": keys.JOBS, "sk": job, "start": BEGAN})
+    _put(put, {"pk": keys.JOBS, "sk": job, "start": BEGAN})
     for sk, bucket in buckets.items():
-        _put(backend, table, {"pk": keys.totals(job, 0), "sk": sk, **bucket})
+        _put(put, {"pk": keys.totals(job, 0), "sk": sk, **bucket})
     for sk, group in groups.items():
-        _put(backend, table, {"pk": keys.groups(job, sk), "sk": sk, **group})
-    return Totals.of(whole)
+        _put(put, {"pk": keys.groups(job, sk), "sk": sk, **group})
+    return Totals.of({**whole, "in_flight": 0})
 
 
 def _row(job: str, number: int, at: float, dice: random.Random) -> dict[str, Any]:
@@ -104,14 +104,14 @@ def _count(totals: dict[str, Any], row: dict[str, Any]) -> None:
         totals[name] = totals.get(name, 0) + value
 
 
-def _put(backend: Any, table: str, row: dict[str, Any]) -> None:
-    item = {
-        name: {"BOOL": value}
-        if isinstance(value, bool)
-        else {"S": value}
-        if isinstance(value, str)
-        else {"N": repr(value)}
-        for name, value in row.items()
-    }
-    known = backend.get_table(table)
-    known.put_item(item)
+def _put(put: Callable[[Item], object], row: dict[str, Any]) -> None:
+    put(
+        {
+            name: {"BOOL": value}
+            if isinstance(value, bool)
+            else {"S": value}
+            if isinstance(value, str)
+            else {"N": repr(value)}
+            for name, value in row.items()
+        }
+    )

@@ -1,9 +1,9 @@
 """What one rollout asks of AWS, counted while it runs: calls, write units, operations, bytes.
 
-``python -m benchmarks.footprint`` plays rollouts of a few lengths, durable ones and one inline, on the local stack (the real handlers,
-worker and records; moto for DynamoDB and S3, AWS's local durable runner) and counts what botocore is
-about to send. Write request units are worked out from the items as they stand before and after each
-write, indexes included, by DynamoDB's published rules; moto does not work them out.
+``python -m benchmarks.footprint`` plays rollouts of a few lengths, durable ones and one inline, on the
+local stack (the real handlers, worker and records; moto for DynamoDB and S3, AWS's local durable runner)
+and counts what botocore is about to send. Write request units are worked out from the items as they stand
+before and after each write, indexes included, by DynamoDB's published rules; moto does not work them out.
 """
 
 from __future__ import annotations

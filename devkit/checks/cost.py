@@ -28,7 +28,7 @@ ROW_WRITES, ROW_WRITES_WITH_REQUEST = 6, 4
 ROW_KB = 0.85
 # Write units of the indexes by_job, by_group and open; every one is far below 1 KB.
 INDEX_WRITES = {"by_job": 4, "by_group": 1, "open": 6}
-# Totals: the group's and the moment's, when it has ended. The job's row is written once by each environment.
+# Totals: the group's and the moment's, when it has ended; each environment lists the job once.
 TOTALS = 2
 # Reads of the row. One more looks whether the stack drains, at most every five seconds.
 ROW_READS = 2

@@ -274,7 +274,7 @@ def answering(call: Callable[[], Any], *, attempts: int = _ATTEMPTS) -> Any:
         raise error.failure from None
 
 
-class _Again(Exception):  # noqa: N818 - not an error yet
+class _Again(Exception):
     """A call that another attempt may answer."""
 
     def __init__(self, failure: Unavailable) -> None:

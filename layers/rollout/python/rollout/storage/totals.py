@@ -1,16 +1,16 @@
 """Running totals of a job, so that a page about 100,000 rollouts reads a few hundred rows.
 
 Each ended rollout is added to the row of the moment it ended in, its bucket, and to its group's. A job's
-totals are the sum of its buckets; what is in flight is counted where the open rollouts are. Every number is
-a whole one (rewards in millionths, time in milliseconds): sums of those are exact, so a group whose rewards
-are all equal is told from one whose rewards nearly are.
+totals are the sum of its buckets; what is in flight is counted where the open rollouts are. Every number
+is a whole one (rewards in millionths, time in milliseconds): sums of those are exact, so a group whose
+rewards are all equal is told from one whose rewards nearly are.
 
 No row is written by every rollout of a job: one row, and one partition, takes 1,000 writes a second. A
 bucket that is throttled is continued in another partition, groups are spread over some by their key.
 
-They are best effort. They are written after the record's own write held; an addition is repeated only where
-it was throttled, for then it was certainly not made. A process that dies in between leaves one rollout
-uncounted, and any other error is logged and passed over.
+They are best effort. They are written after the record's own write held; an addition is repeated only
+where it was throttled, for then it was certainly not made. A process that dies in between leaves one
+rollout uncounted, and any other error is logged and passed over.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class TotalsWriter:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._table = Table(settings)
-        # When each job this process knows began, and until when its row need not be written; epoch seconds.
+        # Jobs this process has listed: when each began, and until when its row need not be written.
         self._listed: dict[str, tuple[float, float]] = {}
 
     def accepted(self, job_arn: str) -> None:
@@ -149,9 +149,7 @@ class TotalsWriter:
             spread = self._group(job, group, amounts) if amounts["rewarded"] else {}
             self._bucket(job, time.time(), {**amounts, **spread})
 
-    def reopened(
-        self, job_arn: str, result: Result, *, fault: str | None, ended_at: float
-    ) -> None:
+    def reopened(self, job_arn: str, result: Result, *, fault: str | None, ended_at: float) -> None:
         """Take back a rollout that had failed before any turn and is played again.
 
         Args:
