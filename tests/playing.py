@@ -79,6 +79,19 @@ async def through_openai(episode: Episode) -> float:
 
 
 @agent
+def through_base_url(episode: Episode) -> float:
+    """Twelve turns of a client that knows a URL and a key."""
+    import openai
+
+    with episode.base_url() as base:
+        client = openai.OpenAI(base_url=base.url, api_key=base.key)
+        for turn in range(12):
+            messages = [{"role": "user", "content": f"turn {turn}"}]
+            client.chat.completions.create(model="m", messages=messages)
+    return 1.0
+
+
+@agent
 def through_strands(episode: Episode) -> float:
     """Twelve turns of a Strands agent, each a conversation of its own."""
     from strands import Agent

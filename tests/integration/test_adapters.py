@@ -4,48 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from rollout.agent import Agent
-from rollout.errors import BudgetSpent, SampleFailed
+from rollout.errors import BudgetSpent
 from rollout.run import run
 from rollout.steps import InlineSteps
-from tests.building import completion, make_rollout, make_settings, tool_call
+from tests.building import make_rollout, make_settings
 from tests.integration.canaries import make_episode
+from tests.integration.echo import Echo
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-class Echo:
-    """Calls the tool ``double`` with the canary's number, then answers with what it returned."""
-
-    def __init__(self, fail_at=None):
-        self.requests = []
-        self.fail_at = fail_at
-
-    def sample(self, body, deadline):
-        request = json.loads(body)
-        self.requests.append(request)
-        if len(self.requests) == self.fail_at:
-            raise SampleFailed("cut off", captured="unknown")
-        text = json.dumps(request["messages"])
-        (number,) = set(re.findall(r"canary-(\d+)", text))
-        last = request["messages"][-1]
-        if request.get("tools") and last["role"] != "tool":
-            call = tool_call("double", {"number": int(number)})
-            said = completion(None, tool_calls=[call])
-            said["choices"][0]["finish_reason"] = "tool_calls"
-        else:
-            content = last["content"]
-            content = content if isinstance(content, str) else content[0]["text"]
-            said = completion(f"canary-{number} {content}")
-        said |= {"id": "c", "object": "chat.completion", "created": 1, "model": "m"}
-        said["usage"]["total_tokens"] = 15
-        return json.dumps(said).encode()
 
 
 def doubled(number: int) -> str:

@@ -164,7 +164,7 @@ def test_a_rollout_spans_several_invocations(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("agent", ["through_openai", "through_strands"])
+@pytest.mark.parametrize("agent", ["through_openai", "through_strands", "through_base_url"])
 def test_a_framework_is_suspended_and_replayed_too(agent, tmp_path):
     stack, invocations = short_invocations(agent, tmp_path)
     state, turns = played(stack)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from threading import Lock
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from rollout.awaiting import awaited, awaiting
 from rollout.contract import InferenceParams
@@ -34,6 +34,9 @@ from rollout.steps import Steps
 from rollout.text_tool_calls import text_calls
 from rollout.tools import Tool, ToolCall, as_tool, run_patiently
 from rollout.values import NotJson, jsonable
+
+if TYPE_CHECKING:
+    from rollout.adapters.loopback import BaseUrl
 
 # Characters of an unknown tool's name that are told back to the policy.
 _SHOWN = 64
@@ -171,6 +174,26 @@ class Episode:
         from rollout.adapters.openai import async_client
 
         return async_client(self)
+
+    def base_url(self) -> AbstractContextManager[BaseUrl]:
+        """Serve this episode as an OpenAI-compatible server on 127.0.0.1, for a ``with`` block.
+
+        For a program in another process or language, and for frameworks that take a URL::
+
+            with episode.base_url() as base:
+                program = ["node", "agent.mjs"]
+                subprocess.run(program, env=base.environ, timeout=episode.remaining(), check=True)
+
+        What :meth:`sample` raises is answered as an error, and raised when the block
+        ends; see :func:`rollout.adapters.loopback.base_url`.
+
+        Returns:
+            A context manager of :class:`~rollout.adapters.loopback.BaseUrl`: ``url``, ``key`` and
+            ``environ``, from which OpenAI's clients read both.
+        """
+        from rollout.adapters.loopback import base_url
+
+        return base_url(self)
 
     def remaining(self) -> float:
         """Seconds left for the agent; never negative."""

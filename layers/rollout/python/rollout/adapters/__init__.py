@@ -6,6 +6,7 @@ layer: put them into ``environments/requirements.txt``.
 
 ========================  ==========================================================
 ``transport``             what an ``httpx`` or ``httpx2`` client sends, carried, sync and async
+``loopback``              a server for any client; ``episode.base_url()``
 ``openai``                OpenAI clients; ``episode.openai()`` (``openai``, 2 or 3)
 ``strands``               a Strands model (``strands-agents[openai]``)
 ``langchain``             a LangChain chat model (``langchain-openai``)

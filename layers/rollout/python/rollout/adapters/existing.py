@@ -2,23 +2,24 @@
 
 Their code stays as it is: it finds an endpoint in the payload's metadata, samples there with any HTTP
 client, and reports there or returns its reward. The endpoint is a server on loopback that belongs to
-the one episode: turns end in ``Episode.sample``, and reports are kept as the agent's outcome rather
-than sent. The OpenAI client must not retry (``max_retries=0``), or it samples a turn twice.
+the one episode (:mod:`rollout.adapters.loopback`): turns end in ``Episode.sample``, and reports are kept
+as the agent's outcome rather than sent.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import Any, Self, cast
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
+from rollout.adapters.http_server import Answer, error_answer, json_answer, listening
+from rollout.adapters.loopback import Chat
 from rollout.adapters.packages import needed
-from rollout.adapters.transport import chunks, sample_body
+from rollout.adapters.transport import CHAT
 from rollout.agent import Outcome, agent, call
 from rollout.episode import Episode
-from rollout.errors import AgentError, AgentUnavailable, NotFound, RolloutError
+from rollout.errors import AgentError, AgentUnavailable
 from rollout.feedback import Status, kept_by
 
 # What a decorated function or server was trained to see as a job.
@@ -35,9 +36,7 @@ def rft_agent(function: Callable[[dict[str, Any]], Any]) -> Callable[[Episode], 
 
     @agent
     def play(episode: Episode) -> Outcome:
-        with _Loopback(episode) as runtime:
-            value = runtime.watched(lambda: call(function, runtime.payload()))
-        return runtime.outcome(value)
+        return _Runtime(episode).play(function)
 
     return play
 
@@ -70,56 +69,37 @@ def _http_library() -> Any:
         return needed("httpx2", "httpx2 (or httpx)")
 
 
-class _Loopback:
+class _Runtime:
     """The Job Runtime of one episode on a loopback port."""
 
     def __init__(self, episode: Episode) -> None:
         self._episode = episode
-        self._failure: BaseException | None = None
+        self._chat = Chat(episode)
+        # The code brings a key of its own making; what nobody can guess stands in the path.
+        self._path = f"/{secrets.token_urlsafe(32)}"
         self._status: Status = "ready"
         self._rewards: list[float] | None = None
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self._thread = Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+    def play(self, function: Callable[[dict[str, Any]], Any]) -> Outcome:
+        """Call the function; its reward is the one it returned, or else reported."""
+        with self._chat.watched(), listening(self._respond) as port, kept_by(self):
+            value = call(function, self._payload(port))
+        return self._outcome(value)
 
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    def payload(self) -> dict[str, Any]:
-        """What the function is called with."""
+    def _payload(self, port: int) -> dict[str, Any]:
         metadata = {
             "job_arn": _JOB,
             "trajectory_id": self._episode.trajectory_id,
-            "endpoint": f"http://127.0.0.1:{self._server.server_port}",
+            "endpoint": f"http://127.0.0.1:{port}{self._path}",
             "region": "us-west-2",
         }
-        params = self._episode.inference_params
         return {
             "instance": self._episode.instance,
             "metadata": metadata,
-            "inference_params": params,
+            "inference_params": self._episode.inference_params,
         }
 
-    def watched(self, play: Callable[[], Any]) -> Any:
-        """Run the function; what went wrong in the episode wins over what it made of that."""
-        try:
-            with kept_by(self):
-                value = play()
-        except Exception:
-            if self._failure:
-                raise self._failure from None
-            raise
-        if self._failure:
-            raise self._failure
-        return value
-
-    def outcome(self, value: Any) -> Outcome:
-        """The reward that was returned, or else reported."""
+    def _outcome(self, value: Any) -> Outcome:
         known: dict[str, Any] = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
         if self._status == "failed" or known.get("status") == "error":
             raise AgentError("The function reported that its rollout failed.")
@@ -138,46 +118,20 @@ class _Loopback:
     def reward(self, rewards: Sequence[float]) -> None:
         self._rewards = list(rewards)
 
-    def serve(self, path: str, body: bytes) -> dict[str, Any]:
+    def _respond(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Answer one call of the function."""
-        if path.endswith(("/chat/completions", "/sample")):
-            try:
-                return sample_body(self._episode, body)
-            except BaseException as error:
-                self._failure = error
-                raise
-        document = json.loads(body)
-        if path.endswith("/complete-rollout"):
-            self.complete(document.get("Status", "ready"))
-        elif path.endswith("/update-reward"):
-            self.reward(document["Rewards"])
-        else:
-            raise NotFound(f"There is no {path}.")
-        return {}
-
-
-def _handler(runtime: _Loopback) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            try:
-                answer, status = runtime.serve(self.path, body), 200
-            except NotFound as error:
-                answer, status = {"error": {"message": error.detail}}, 404
-            except RolloutError as error:
-                answer, status = {"error": {"message": error.detail, "type": error.slug}}, 400
-            except BaseException as error:  # noqa: BLE001 - a suspension too; watched() raises it
-                answer, status = {"error": {"message": type(error).__name__}}, 503
-            streamed = status == 200 and json.loads(body).get("stream")
-            data = chunks(answer) if streamed else json.dumps(answer).encode()
-            self.send_response(status)
-            kind = "text/event-stream" if streamed else "application/json"
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-            """Nothing: a request line is no news."""
-
-    return Handler
+        if not path.startswith(f"{self._path}/"):
+            return error_answer(404, "There is no such path; use metadata.endpoint.", "not_found")
+        if path.endswith("/sample"):
+            path = CHAT
+        if not path.endswith(("/complete-rollout", "/update-reward")):
+            return self._chat.respond(method, path, headers, body)
+        try:
+            document = json.loads(body)
+            if path.endswith("/complete-rollout"):
+                self.complete(document.get("Status", "ready"))
+            else:
+                self.reward(document["Rewards"])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return error_answer(400, "This report cannot be read.", "bad_request")
+        return json_answer({})

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from rollout.contract import parse_json
 from rollout.errors import AgentError, MalformedRequest
 from rollout.reply import Message, Reply
 
 BASE_URL = "http://policy.invalid/v1"
-_PATH = "/chat/completions"
+CHAT = "/chat/completions"
 # What belongs to the wire, not to the turn; the trainer decides which model answers.
 _NOT_SENT = ("messages", "tools", "model", "stream", "stream_options")
 
@@ -53,31 +54,44 @@ def async_transport(episode: Sampler, http: Any) -> Any:
     return http.MockTransport(answer)
 
 
-def sample_body(episode: Sampler, body: bytes) -> dict[str, Any]:
+def sample_request(episode: Sampler, request: Any) -> dict[str, Any]:
     """Sample the turn that a chat-completions request asks for.
 
     Args:
-        body: UTF-8 JSON.
+        request: the request's JSON.
 
     Returns:
-        The chat completion as the policy gave it, each of its calls with an id.
+        The chat completion as the policy gave it, each of its calls with an id. What the policy left out
+        and clients require (``id``, ``created``, a sum of tokens …) is filled in.
 
     Raises:
-        AgentError: the body is not a chat-completions request.
+        AgentError: it is not a chat-completions request.
     """
     try:
-        request = parse_json(body)
         messages = request["messages"]
-    except (MalformedRequest, KeyError, TypeError):
+        rest = {name: value for name, value in request.items() if name not in _NOT_SENT}
+        tools = request.get("tools") or ()
+    except (KeyError, TypeError, AttributeError):
         raise AgentError(
             "The framework sent something that is no chat-completions request."
         ) from None
-    rest = {name: value for name, value in request.items() if name not in _NOT_SENT}
-    return episode.sample(messages, tools=request.get("tools") or (), **rest).completion()
+    if not _are_objects(messages) or not _are_objects(tools):
+        raise AgentError("A request's messages and tools must be lists of objects.")
+    return _filled_in(episode.sample(messages, tools=tools, **rest))
 
 
-def chunks(completion: Mapping[str, Any]) -> bytes:
-    """A chat completion as the server-sent events of a streamed one."""
+def wants_usage(request: Mapping[str, Any]) -> bool:
+    """Whether a streamed request asks for its usage (OpenAI's API reference, ``include_usage``)."""
+    options = request.get("stream_options")
+    return isinstance(options, dict) and bool(cast("dict[str, Any]", options).get("include_usage"))
+
+
+def chunks(completion: Mapping[str, Any], *, usage: bool = True) -> bytes:
+    """A chat completion as the server-sent events of a streamed one.
+
+    Args:
+        usage: whether its usage comes last, in a chunk without choices, which not every client reads.
+    """
     head = {k: completion.get(k) for k in ("id", "created", "model")}
     head["object"] = "chat.completion.chunk"
     lines: list[str] = []
@@ -88,17 +102,60 @@ def chunks(completion: Mapping[str, Any]) -> bytes:
         for part, reason in ((delta, None), ({}, choice.get("finish_reason") or "stop")):
             chunk = {"index": choice.get("index", 0), "delta": part, "finish_reason": reason}
             lines.append(json.dumps({**head, "choices": [chunk]}))
-    if completion.get("usage"):
+    if usage and completion.get("usage"):
         lines.append(json.dumps({**head, "choices": [], "usage": completion["usage"]}))
     return "".join(f"data: {line}\n\n" for line in [*lines, "[DONE]"]).encode()
 
 
 def _answer(http: Any, episode: Sampler, path: str, body: bytes) -> Any:
-    if not path.endswith(_PATH):
-        message = f"An episode answers {_PATH} only, not {path}; use the chat-completions API."
+    if not path.endswith(CHAT):
+        message = f"An episode answers {CHAT} only, not {path}; use the chat-completions API."
         return http.Response(404, json={"error": {"message": message, "type": "not_found"}})
-    completion = sample_body(episode, body)
-    if json.loads(body).get("stream"):
+    try:
+        request = parse_json(body)
+    except MalformedRequest as error:
+        raise AgentError(
+            f"The framework sent a request that cannot be read: {error.detail}"
+        ) from None
+    completion = sample_request(episode, request)
+    if request.get("stream"):
         headers = {"content-type": "text/event-stream"}
-        return http.Response(200, headers=headers, content=chunks(completion))
+        return http.Response(
+            200, headers=headers, content=chunks(completion, usage=wants_usage(request))
+        )
     return http.Response(200, json=completion)
+
+
+def _are_objects(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(
+        isinstance(each, dict) for each in cast("list[Any]", value)
+    )
+
+
+def _filled_in(reply: Reply) -> dict[str, Any]:
+    """The chat completion of a reply, with the fields that strictly typed clients require of one."""
+    completion = reply.completion()
+    choice = completion["choices"][0]
+    message = {"content": None, **choice["message"]}
+    reason = "tool_calls" if message.get("tool_calls") else "stop"
+    told = completion.get("usage")
+    usage = cast("dict[str, Any]", told) if isinstance(told, dict) else {}
+    prompt, said = (reply.usage.get(f"{kind}_tokens", 0) for kind in ("prompt", "completion"))
+    usage = {**usage, "prompt_tokens": prompt, "completion_tokens": said}
+    created = completion.get("created")
+    return {
+        **completion,
+        "id": completion.get("id") or "chatcmpl-episode",
+        "object": "chat.completion",
+        "created": created if isinstance(created, int) else int(time.time()),
+        "model": completion.get("model") or "policy",
+        "choices": [
+            {
+                **choice,
+                "index": 0,
+                "message": message,
+                "finish_reason": choice.get("finish_reason") or reason,
+            }
+        ],
+        "usage": {**usage, "total_tokens": prompt + said},
+    }
