@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,9 +20,10 @@ from rollout.errors import (
     ReportRefused,
     ReportUndelivered,
     SampleFailed,
+    Unavailable,
 )
 from rollout.results import Result, abandoned
-from rollout.run import run
+from rollout.run import deliver, run
 from rollout.steps import InlineSteps, Sampled
 from tests.building import ScriptedPolicy, completion, make_rollout, make_settings
 
@@ -42,6 +45,25 @@ class NamedSteps(InlineSteps):
     def report(self, name, send, **limits):
         self.names.append(name)
         super().report(name, send, **limits)
+
+
+class StrainedSteps(InlineSteps):
+    """Storage does not answer for the writes of some names; each is noted with the seconds it is given."""
+
+    def __init__(self, *unanswered):
+        super().__init__(lambda: None, 0.0)
+        self._unanswered = unanswered
+        self.asked = []
+        self.later = {}
+
+    def remember(self, name, write, *, at_most=math.inf):
+        self.asked.append((name, at_most))
+        if name in self._unanswered:
+            raise Unavailable("The table does not answer.")
+        return write()
+
+    def remember_later(self, name, write):
+        self.later[name] = write
 
 
 class ReplayedSteps(InlineSteps):
@@ -94,14 +116,36 @@ class Trainer:
         self.said.append(("reported", result, report.delivery, report.detail))
 
 
-def played(function, *lines, steps=None, trainer=None, rollout=None, deadline=None, **overrides):
+class Witness(Trainer):
+    """Remembers what storage was asked as well, where ``Trainer`` hears of the row alone."""
+
+    def note(self, result):
+        self.said.append(("noted", result))
+
+    def keep(self, result):
+        self.said.append(("trajectory", result))
+
+    def kept(self):
+        self.said.append("kept")
+
+
+def played(
+    function,
+    *lines,
+    steps=None,
+    trainer=None,
+    rollout=None,
+    policy=None,
+    deadline=None,
+    **overrides,
+):
     """Play an agent; its result, its report and what was said to trainer and ledger."""
     settings = make_settings(**overrides)
     trainer = trainer or Trainer()
     result, report = run(
         rollout or make_rollout(settings),
         agent=Agent("environments.mine:run", function),
-        policy=ScriptedPolicy(*lines),
+        policy=policy or ScriptedPolicy(*lines),
         steps=steps or InlineSteps(lambda: None, 0.0),
         feedback=trainer,
         ledger=trainer,
@@ -193,6 +237,14 @@ def test_an_agent_sees_the_problem_and_the_policy_the_model():
     assert policy.requests == [{"messages": QUESTION, "model": "my-model"}]
     # An evaluation has nobody to report to; only the ledger hears of it.
     assert [what[0] for what in trainer.said] == ["scored", "reported"]
+
+
+def test_a_hosted_endpoint_is_asked_for_no_model_by_name():
+    rollout = make_rollout()
+    rollout = replace(rollout, destination=replace(rollout.destination, model_endpoint="hosted"))
+    policy = ScriptedPolicy(completion("1"))
+    played(ask, rollout=rollout, policy=policy)
+    assert policy.requests == [{"messages": QUESTION}]
 
 
 @pytest.mark.parametrize(("shape", "sent"), [("last-turn", [0.0, 7.0]), ("every-turn", [7.0, 7.0])])
@@ -396,6 +448,54 @@ def test_why_a_report_was_not_delivered_is_remembered(refusal, delivery, detail)
     result, returned, said = played(ask, completion("1"), trainer=Trainer(refusal))
     assert (returned.delivery, returned.detail) == (delivery, detail)
     assert said[-1] == ("reported", result, delivery, detail)
+
+
+def test_a_delivered_result_is_remembered_by_name():
+    steps, trainer = NamedSteps(), Trainer()
+    result = Result("ready", [1.0], turns=1)
+    report = deliver(result, steps=steps, feedback=trainer, ledger=trainer)
+    assert steps.names == ["complete", "reward", "reported"]
+    assert trainer.said == ["ready", [1.0], ("reported", result, "delivered", "")]
+    assert report.delivery == "delivered"
+
+
+# --- storage that does not answer -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("seconds", "given"), [(20.0, 17.0), (4.0, 3.0)])
+def test_a_table_that_does_not_answer_holds_the_report_up_for_seconds(clock, seconds, given):
+    # The row is tried first, then the bucket in what is left but for those seconds; and the row once
+    # more when the trainer has the report.
+    steps, clock.now = StrainedSteps("scored"), time.time()
+    result, report, said = played(
+        ask, completion("1"), steps=steps, trainer=Witness(), deadline=clock.now + seconds
+    )
+    assert steps.asked == [
+        ("scored", 3.0),
+        ("noted", given),
+        ("trajectory", 5.0),
+        ("scored late", math.inf),
+        ("reported", math.inf),
+    ]
+    assert said == [
+        ("noted", result),
+        "ready",
+        [1.0],
+        ("trajectory", result),
+        ("scored", result),
+        ("reported", result, "delivered", ""),
+    ]
+    assert (report.kept, steps.later) == (True, {})
+
+
+def test_what_storage_did_not_take_in_time_is_written_when_all_else_is_done():
+    steps = StrainedSteps("scored", "noted", "trajectory")
+    result, report, said = played(ask, completion("1"), steps=steps, trainer=Witness())
+    assert said == ["ready", [1.0], ("scored", result), ("reported", result, "delivered", "")]
+    assert report.kept is False
+    assert list(steps.later) == ["trajectory late"]
+    steps.later["trajectory late"]()
+    assert said[4:] == [("trajectory", result), "kept"]
 
 
 # --- replays ----------------------------------------------------------------------------------------

@@ -33,6 +33,10 @@ def test_rewards_that_differ_by_rounding_are_equal_everywhere(rewards):
 def test_rewards_that_differ_have_spread():
     assert not group(0.6, 0.60001).flat
     assert not same_reward(1.0, 1.0 + 1e-8)
+    assert not same_reward(
+        1e6, 1e6 + 1e-4
+    )  # rounding does not grow with a reward by more than its bits
+    assert same_reward(1e9, 1e9 + 2e-7)
     assert advantage(1.0, group(1.0, 0.0)) == pytest.approx(0.7071, abs=1e-4)
 
 

@@ -176,7 +176,7 @@ def test_a_local_stack_names_every_endpoint_it_serves():
     both = "http://127.0.0.1:9000,http://127.0.0.1:9001"
     with pytest.raises(Untrusted) as caught:
         checked(settings=settings_in({}, both))
-    assert both.replace(",", ", ") in caught.value.detail
+    assert f"{both.replace(',', ', ')}; send that as metadata.endpoint." in caught.value.detail
 
 
 @pytest.mark.parametrize(
@@ -234,8 +234,8 @@ def test_a_model_endpoint_must_be_listed():
     ],
 )
 def test_a_jobs_partition_decides_the_domain_it_is_served_under(partition, region, suffix):
-    for stage, label in (("", ""), ("gamma", "gamma.")):
-        endpoint = f"https://job-runtime.{label}sagemaker.{region}.{suffix}"
+    for stage, host in (("", "sagemaker"), ("", "sagemaker-fips"), ("gamma", "gamma.sagemaker")):
+        endpoint = f"https://job-runtime.{host}.{region}.{suffix}"
         settings = make_settings(allowed_regions=region, stage=stage)
         arn = JOB_ARN.replace("arn:aws:", f"arn:{partition}:").replace(REGION, region)
         assert checked(job_arn=arn, endpoint=endpoint, region=region, settings=settings) == (

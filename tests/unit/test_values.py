@@ -225,6 +225,7 @@ def test_metrics_of_the_episode_are_held_to_what_an_outcomes_are():
     assert result.metrics == {"a": 0.5, "b": 2.0}
     result, _, _ = played(measuring(a=1, b=math.nan), completion("1"))
     assert (result.failure.boundary, result.metrics) == ("agent", {"a": 1.0})
+    assert "environments.mine:run" in result.failure.detail
     assert "'b'" in result.failure.detail
     json.dumps(result.answer("t"), allow_nan=False)
 
