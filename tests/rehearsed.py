@@ -42,14 +42,14 @@ def manifest(**changes) -> Manifest:
     return Manifest.model_validate(known | changes)
 
 
-def turn(content="hi", *, messages=None, known=0, tokens=10, **changes) -> TurnRecord:
+def turn(content="hi", *, messages=None, repeated=0, tokens=10, **changes) -> TurnRecord:
     message = {"role": "assistant", "content": content, **changes.pop("message", {})}
     asked = [{"role": "user", "content": "?"}] if messages is None else messages
     given = {"usage": {"prompt_tokens": 20, "completion_tokens": tokens}, "seconds": 0.5} | changes
     return TurnRecord.model_validate(
         {
             "messages": asked,
-            "known": known,
+            "repeated": repeated,
             "params": {},
             "message": message,
             "finish_reason": "stop",
@@ -133,7 +133,7 @@ def recorded(result, identifier, group, member, instance) -> RolloutRecord:
         turns.append(
             TurnRecord(
                 messages=each["messages"],
-                known=each["known"],
+                repeated=each["repeated"],
                 params=each["params"],
                 message=reply.message,
                 finish_reason=reply.finish_reason,

@@ -15,8 +15,8 @@ def turns_of(trajectory: Trajectory) -> list[TurnRecord]:
     before: list[Message] = []
     for captured in trajectory.turns:
         messages = captured.request.get("messages", [])
-        known = shared(before, messages)
-        turns.append(_turn(captured, messages[known:], known))
+        repeated = shared(before, messages)
+        turns.append(_turn(captured, messages[repeated:], repeated))
         before = messages
     return turns
 
@@ -29,7 +29,7 @@ def stored_turns(document: dict[str, Any]) -> list[TurnRecord]:
         found.append(
             TurnRecord(
                 messages=turn["messages"],
-                known=turn["known"],
+                repeated=turn["repeated"],
                 params=turn["params"],
                 seconds=round(turn["seconds"], 4),
                 **_answer(answer),
@@ -49,11 +49,11 @@ def sampled(trajectory: Trajectory) -> int:
     return len(trajectory.turns) or int(asked)
 
 
-def _turn(captured: CapturedTurn, added: list[Message], known: int) -> TurnRecord:
+def _turn(captured: CapturedTurn, added: list[Message], repeated: int) -> TurnRecord:
     params = {k: v for k, v in captured.request.items() if k != "messages"}
     return TurnRecord(
         messages=added,
-        known=known,
+        repeated=repeated,
         params=params,
         seconds=round(captured.seconds, 4),
         **_answer(captured.response),

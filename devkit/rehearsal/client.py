@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
 from typing import Any, cast
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 
+from rollout.backoff import Backoff
+
 _ACCEPTED = 202
 _BUSY = (429, 503)
 _ALREADY_RUNNING = "urn:rollout:problem:already-running"
-_LONGEST_PAUSE = 30.0
+# Between tries where the stack is busy or does not answer, and between questions for a rollout's state.
+_RETRY = Backoff(first=1.0, longest=30.0, least=0.5)
+_POLL = Backoff(first=0.05, longest=1.0, factor=1.5, least=0.5)
 # An inline rollout is answered within API Gateway's 29 s; what takes longer is a lost connection.
 _TIMEOUT = httpx.Timeout(60, connect=10)
 
@@ -46,14 +49,12 @@ class RolloutClient:
         attempts: int = 6,
         auth: httpx.Auth | None = None,
         connections: int = 16,
-        pause: Callable[[float], None] = time.sleep,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._url = url.rstrip("/")
         self._headers = {"Prefer": "respond-async"} if durable else {}
         self._wait_seconds = wait_seconds
         self._attempts = attempts
-        self._pause = pause
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
         self._http = httpx.Client(timeout=_TIMEOUT, limits=limits, auth=auth, transport=transport)
 
@@ -88,7 +89,7 @@ class RolloutClient:
             again = status in _BUSY or document.get("type") == _ALREADY_RUNNING
             if not again or attempt == self._attempts or time.monotonic() > until:
                 return status, document
-            self._pause(_retry_after(headers))
+            time.sleep(_RETRY.pause(attempt, _retry_after(headers)))
         raise AssertionError("counting does not end")
 
     def _ask(self, body: dict[str, Any]) -> tuple[int, dict[str, Any], httpx.Headers]:
@@ -97,7 +98,7 @@ class RolloutClient:
 
     def _wait(self, url: str, until: float) -> Answer:
         """Ask for an accepted rollout's state until it has ended."""
-        for pause in _pauses():
+        for attempt in itertools.count(1):
             status, document = self._send("GET", url)
             if status not in (200, *_BUSY):
                 return status, document
@@ -105,7 +106,7 @@ class RolloutClient:
                 return status, document.get("result", document)
             if time.monotonic() > until:
                 break
-            self._pause(pause)
+            time.sleep(_POLL.pause(attempt))
         detail = f"The rollout had not ended {self._wait_seconds:g} s after it was accepted."
         return 504, {"title": "The rollout did not end", "detail": detail}
 
@@ -115,16 +116,14 @@ class RolloutClient:
 
     def _request(self, method: str, url: str, body: dict[str, Any] | None) -> httpx.Response:
         """Send a request; one that got no answer is sent again, for the stack knows its rollouts."""
-        pause = 0.5
-        for left in range(self._attempts - 1, -1, -1):
+        for attempt in itertools.count(1):
             try:
                 return self._http.request(method, url, json=body, headers=self._headers)
             except httpx.TransportError as error:
-                if left == 0:
+                if attempt == self._attempts:
                     raise Unreachable(f"{self._url}: {type(error).__name__} {error}") from None
-            self._pause(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
-        raise AssertionError("attempts is at least one")
+            time.sleep(_RETRY.pause(attempt))
+        raise AssertionError("counting does not end")
 
     def _located(self, location: str) -> str:
         """The absolute URL of a ``Location``, which must be on the endpoint's own host."""
@@ -156,13 +155,7 @@ def _document(answer: httpx.Response) -> dict[str, Any]:
     return {"detail": answer.text[:300]}
 
 
-def _retry_after(headers: httpx.Headers) -> float:
+def _retry_after(headers: httpx.Headers) -> float | None:
+    """Seconds the stack asks to wait, as far as waiting that long makes sense here."""
     seconds = headers.get("retry-after", "")
-    return min(float(seconds), _LONGEST_PAUSE) if seconds.isdigit() else 1.0
-
-
-def _pauses() -> Iterator[float]:
-    pause = 0.05
-    while True:
-        yield pause
-        pause = min(pause * 1.5, 1.0)
+    return min(float(seconds), _RETRY.longest) if seconds.isdigit() else None

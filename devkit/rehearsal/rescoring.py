@@ -26,7 +26,7 @@ from devkit.rehearsal.run_files import (
 from devkit.rehearsal.score_changes import Divergence, ScoreChanges
 from rollout.agent import Agent
 from rollout.contract import InferenceParams, RolloutMetadata, RolloutRequest
-from rollout.conversation import continued
+from rollout.conversation import read, shared
 from rollout.errors import SampleFailed
 from rollout.results import Result, Rollout
 from rollout.run import play
@@ -49,7 +49,7 @@ class RecordedPolicy:
 
     def __init__(self, record: RolloutRecord) -> None:
         self._turns = record.turns
-        self._asked: list[dict[str, Any]] = []
+        self._asked = read((turn.repeated, turn.messages) for turn in self._turns)
         self._next = 0
         self._diverged: Divergence | None = None
 
@@ -87,13 +87,9 @@ class RecordedPolicy:
         if self._next == len(self._turns):
             return Divergence(number, f"the agent asked for turn {number}, which was not recorded")
         turn = self._turns[self._next]
-        self._asked = continued(self._asked, turn.known, turn.messages)
-        messages = request.pop("messages")
-        if messages != self._asked:
-            place = next(
-                (i for i, (a, b) in enumerate(zip(messages, self._asked, strict=False)) if a != b),
-                min(len(messages), len(self._asked)),
-            )
+        recorded, messages = next(self._asked).messages, request.pop("messages")
+        if messages != recorded:
+            place = shared(messages, recorded)
             return Divergence(number, f"message {place + 1} of the request is another")
         params = {key: value for key, value in turn.params.items() if key != "messages"}
         changed = sorted(

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rollout.conversation import continued
+from rollout.conversation import last
 
 SCHEMA = 2
 MANIFEST, ROLLOUTS = "run.json", "rollouts.jsonl"
@@ -60,7 +60,7 @@ class TurnRecord(_Strict):
     """One turn: what it added to the conversation, and the policy's answer."""
 
     messages: list[dict[str, Any]] = Field(description="Messages added since the turn before")
-    known: int = Field(description="Messages repeated unchanged from the turn before")
+    repeated: int = Field(description="Messages repeated unchanged from the turn before")
     params: dict[str, Any] = Field(description="The rest of the request: tools, temperature, …")
     message: dict[str, Any] = Field(description="The assistant's message")
     finish_reason: str = ""
@@ -98,10 +98,8 @@ class RolloutRecord(_Strict):
 
     def messages(self) -> list[dict[str, Any]]:
         """The conversation as its last turn left it, the last reply included."""
-        conversation: list[dict[str, Any]] = []
-        for turn in self.turns:
-            conversation = continued(conversation, turn.known, turn.messages)
-        return [*conversation, *(turn.message for turn in self.turns[-1:])]
+        asked = last((turn.repeated, turn.messages) for turn in self.turns)
+        return [*asked, *(turn.message for turn in self.turns[-1:])]
 
 
 def read_manifest(run: Path) -> Manifest:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from statistics import stdev
 from typing import Any
 
 from devkit.rehearsal.counts import Group, count_rollouts
 from devkit.rehearsal.run_files import RolloutRecord, read_manifest, read_rollouts
-from rollout.conversation import continued
+from rollout.conversation import read
 from rollout.reply import arguments_of, normal, sendable
 
 
@@ -88,22 +88,12 @@ def _with_object(function: dict[str, Any]) -> dict[str, Any]:
 
 def is_linear(record: RolloutRecord) -> bool:
     """Whether every turn went on from the one before, so that one sequence holds them all."""
-    return all(_goes_on(*pair) for pair in _pairs(record))
-
-
-def _goes_on(
-    asked: list[dict[str, Any]], reply: dict[str, Any], known: int, added: list[dict[str, Any]]
-) -> bool:
-    return known == len(asked) and bool(added) and normal(added[0]) == normal(reply)
-
-
-def _pairs(
-    record: RolloutRecord,
-) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any], int, list[dict[str, Any]]]]:
-    asked: list[dict[str, Any]] = []
-    for before, turn in zip(record.turns, record.turns[1:], strict=False):
-        asked = continued(asked, before.known, before.messages)
-        yield asked, before.message, turn.known, turn.messages
+    asked = read((turn.repeated, turn.messages) for turn in record.turns)
+    replies = (turn.message for turn in record.turns)
+    return all(
+        turn.dropped == 0 and bool(turn.added) and normal(turn.added[0]) == normal(reply)
+        for reply, turn in zip(replies, islice(asked, 1, None), strict=False)
+    )
 
 
 def advantage(reward: float | None, group: Group) -> float | None:

@@ -69,7 +69,7 @@ def path(tmp_path_factory):
         finish_reason="tool_calls",
     )
     answer = {"role": "tool", "tool_call_id": "call_0", "content": "42"}
-    answered = turn("It is forty-two.", messages=[asked.message, answer], known=1)
+    answered = turn("It is forty-two.", messages=[asked.message, answer], repeated=1)
     records = [
         *groups((1.0, 0.0), (0.25, 0.75)),
         record(2, 0, 1.0, turns=[asked, answered], metrics={"tool_calls": 1.0}),

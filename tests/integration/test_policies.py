@@ -291,7 +291,7 @@ def test_a_hosted_endpoint_is_sampled_by_the_stack_itself(rehearse, monkeypatch,
         clients.forget()
     assert [r.reward for r in played] == [1.0] * 4
     assert [len(r.turns) for r in played] == [2] * 4  # from the stack's own records
-    assert played[0].turns[1].known == 2
+    assert played[0].turns[1].repeated == 2
     assert played[0].reports == []
     assert "Credential=MINE/" in signed[0]
     assert "/eu-west-1/sagemaker/" in signed[0]

@@ -242,7 +242,7 @@ def test_turns_and_seconds_come_from_a_rehearsal(capsys, tmp_path):
         policy="scripted", mode="inline", temperature=None, top_p=None, max_tokens=None, seed=1,
         rollout_timeout=600, started_at="2026-11-24T00:00:00+00:00",
     ))  # fmt: skip
-    turn = TurnRecord(messages=[], known=0, params={}, message={"content": "x"}, seconds=3.0)
+    turn = TurnRecord(messages=[], repeated=0, params={}, message={"content": "x"}, seconds=3.0)
     for member, turns in enumerate((20, 60)):
         append_rollout(tmp_path, RolloutRecord(
             trajectory_id=f"r-{member}", group=0, member=member, instance={}, status="ready",

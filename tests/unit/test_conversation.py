@@ -35,7 +35,7 @@ def test_a_message_changed_in_place_is_sent_as_it_is_now(first, later):
     requests, transcript = sent_twice({"role": "user", "extra": first}, change)
     assert json.dumps(requests[0]["messages"][1]["extra"]) == json.dumps(first)
     assert json.dumps(requests[1]["messages"][1]["extra"]) == json.dumps(later)
-    assert [turn.known for turn in transcript] == [0, 1]
+    assert [turn.repeated for turn in transcript] == [0, 1]
 
 
 def test_an_unchanged_conversation_is_known_and_repeated_whole():
@@ -44,7 +44,7 @@ def test_an_unchanged_conversation_is_known_and_repeated_whole():
         lambda messages: messages.append({"role": "user", "content": "y"}),
     )
     assert requests[1]["messages"][:2] == requests[0]["messages"]
-    assert [turn.known for turn in transcript] == [0, 2]
+    assert [turn.repeated for turn in transcript] == [0, 2]
 
 
 def test_a_message_inserted_before_others_moves_them():

@@ -134,7 +134,11 @@ def test_turns_are_kept_as_what_each_added():
         turn([three], "c"),
     ]
     turns = captured.turns_of(trajectory)
-    assert [(t.known, t.messages) for t in turns] == [(0, [one]), (1, [two, three]), (0, [three])]
+    assert [(t.repeated, t.messages) for t in turns] == [
+        (0, [one]),
+        (1, [two, three]),
+        (0, [three]),
+    ]
     assert (turns[0].params, turns[0].seconds) == ({"temperature": 1}, 0.5)
     whole = record(turns=turns[:2], sampled=2).messages()
     assert [message["content"] for message in whole] == ["1", "a", "2", "b"]

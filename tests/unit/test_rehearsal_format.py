@@ -77,10 +77,10 @@ def test_an_advantage_is_the_groups(tmp_path, capsys):
 def test_a_conversation_that_was_rewritten_is_no_single_sequence(tmp_path, capsys):
     first = turn("one")
     going_on = [first.message, {"role": "user", "content": "and?"}]
-    assert is_linear(record(turns=[first, turn("two", messages=going_on, known=1)]))
-    assert not is_linear(record(turns=[first, turn("two", messages=going_on, known=0)]))
+    assert is_linear(record(turns=[first, turn("two", messages=going_on, repeated=1)]))
+    assert not is_linear(record(turns=[first, turn("two", messages=going_on, repeated=0)]))
     said_otherwise = [{"role": "assistant", "content": "ONE"}, going_on[1]]
-    rewritten = record(turns=[first, turn("two", messages=said_otherwise, known=1)])
+    rewritten = record(turns=[first, turn("two", messages=said_otherwise, repeated=1)])
     row = exported(tmp_path, write(tmp_path / "run", [rewritten]), capsys)[0]
     assert (row["linear"], row["completion"]) == (False, None)
 

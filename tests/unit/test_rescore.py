@@ -113,7 +113,9 @@ def colder(episode):
     ],
 )
 def test_an_agent_that_goes_another_way_is_named_and_not_scored(tmp_path, function, number, why):
-    run = write(tmp_path / "run", [record(0, 0, 1.0, turns=[turn(), turn(messages=[], known=1)])])
+    run = write(
+        tmp_path / "run", [record(0, 0, 1.0, turns=[turn(), turn(messages=[], repeated=1)])]
+    )
     moved, (new,) = again(run, function)
     assert (moved["moved"], moved["diverged"]) == (0, 1)
     found = moved["divergences"][0]

@@ -75,14 +75,16 @@ def test_a_reply_that_a_framework_sends_back_with_null_fields_goes_on():
     answer = {"role": "tool", "tool_call_id": "a", "content": "2"}
     user = {"role": "user", "content": "hi"}
     done = {"role": "assistant", "content": "2"}
-    first = {"messages": [user], "known": 0, "message": reply}
-    assert is_linear(record(first, {"messages": [back, answer], "known": 1, "message": done}))
+    first = {"messages": [user], "repeated": 0, "message": reply}
+    assert is_linear(record(first, {"messages": [back, answer], "repeated": 1, "message": done}))
     other = {**back, "tool_calls": [tool_call("add", '{"left": 2}', "a")]}
-    assert not is_linear(record(first, {"messages": [other, answer], "known": 1, "message": done}))
+    assert not is_linear(
+        record(first, {"messages": [other, answer], "repeated": 1, "message": done})
+    )
     text = {"role": "assistant", "content": "hm", "refusal": None}
     parts = {"role": "assistant", "content": [{"type": "text", "text": "hm"}]}
-    first = {"messages": [user], "known": 0, "message": text}
-    assert is_linear(record(first, {"messages": [parts, user], "known": 1, "message": done}))
+    first = {"messages": [user], "repeated": 0, "message": text}
+    assert is_linear(record(first, {"messages": [parts, user], "repeated": 1, "message": done}))
 
 
 def test_arguments_are_exported_as_objects():

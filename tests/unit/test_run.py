@@ -179,7 +179,7 @@ def test_a_conversation_calls_tools_and_returns_their_errors_to_the_model():
     assert said[1].startswith("Error: invalid arguments")
     assert said[2].startswith("Error: there is no tool")
     # Each turn keeps only what it added, and together they are the conversation.
-    assert [turn.known for turn in captured] == [0, 2, 5]
+    assert [turn.repeated for turn in captured] == [0, 2, 5]
     kept = [message for turn in captured for message in turn.messages]
     assert kept == policy.requests[2]["messages"]
 

@@ -67,7 +67,7 @@ function turnNodes(turn, index, before, called) {
   head.append(make("span", "", parts.join(" · ")));
   if (turn.finish_reason === "length") head.append(make("span", "flag", "cut off by max_tokens"));
   const nodes = [head];
-  if (index > 0 && turn.known < before) nodes.push(make("p", "summary", `The conversation was changed: it goes on from message ${turn.known}.`));
+  if (index > 0 && turn.repeated < before) nodes.push(make("p", "summary", `The conversation was changed: it goes on from message ${turn.repeated}.`));
   if (turn.params) {
     const tools = (Array.isArray(turn.params.tools) ? turn.params.tools : []).map((tool) => tool?.function?.name ?? "?");
     const line = tools.length ? `request: tools ${tools.join(", ")}` : "request";
@@ -108,7 +108,7 @@ function transcriptNodes(row, record) {
   let length = 0;
   record.turns.forEach((turn, index) => {
     nodes.push(...turnNodes(turn, index, length, called));
-    length = turn.known + turn.messages.length;
+    length = turn.repeated + turn.messages.length;
   });
   if (!record.turns.length) nodes.push(make("p", "empty", "No turn was recorded."));
   return nodes;

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, cast
 
+from rollout.conversation import read
+
 # Characters of one text that a page shows; the raw JSON has them all.
 MOST_SHOWN = 8_000
 # Turns on one page.
@@ -39,13 +41,13 @@ class Turn:
 
     Args:
         number: from 1.
-        known: messages of the turn before that it kept; None where it kept all of them.
+        repeated: messages of the turn before that it kept; None where it kept all of them.
         added: the messages it added to the conversation.
         reward: its own, where the rollout has one per turn.
     """
 
     number: int
-    known: int | None
+    repeated: int | None
     added: list[Line]
     reply: Line
     finish: str
@@ -62,19 +64,19 @@ def turns_of(document: dict[str, Any]) -> list[Turn]:
     rewards = cast("list[float]", document.get("result", {}).get("rewards") or [])
     each = rewards if len(rewards) == len(turns) > 1 else []
     names: dict[str, str] = {}
-    before = 0
+    asked = read((turn["repeated"], _list(turn["messages"])) for turn in turns)
     shown: list[Turn] = []
-    for index, turn in enumerate(turns):
+    for index, (turn, request) in enumerate(zip(turns, asked, strict=True)):
         choice = _object(next(iter(_list(_object(turn["reply"]).get("choices"))), None))
         usage = _object(_object(turn["reply"]).get("usage"))
-        lines = [_line(message, names) for message in _list(turn["messages"])]
+        lines = [_line(message, names) for message in request.added]
         # Most turns begin by handing the last reply back; it stands just above already.
-        repeats = bool(shown and lines and lines[0] == shown[-1].reply)
+        handed_back = bool(shown and lines and lines[0] == shown[-1].reply)
         shown.append(
             Turn(
                 number=index + 1,
-                known=turn["known"] if turn["known"] < before else None,
-                added=lines[repeats:],
+                repeated=turn["repeated"] if request.dropped else None,
+                added=lines[handed_back:],
                 reply=_line({"role": "assistant", **_object(choice.get("message"))}, names),
                 finish=str(choice.get("finish_reason") or ""),
                 seconds=float(turn["seconds"]),
@@ -84,7 +86,6 @@ def turns_of(document: dict[str, Any]) -> list[Turn]:
                 params={k: v for k, v in _object(turn["params"]).items() if k != "tools"},
             )
         )
-        before = turn["known"] + len(lines)
     return shown
 
 

@@ -1,15 +1,29 @@
 """How a conversation is kept: each turn as what it added to the one before.
 
-A turn has ``known``, how many messages it repeated unchanged from the turn before, and ``messages``,
-those it added. Trajectories and rehearsals are stored this way (docs/records.md).
+A turn has ``repeated``, how many messages it began with that the turn before it had as well, and
+``messages``, those it added. Trajectories and rehearsals are stored this way (docs/records.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 Message = dict[str, Any]
+
+
+class Asked(NamedTuple):
+    """What one turn asked with.
+
+    Args:
+        messages: the whole conversation.
+        added: those of them that the turn before it had not.
+        dropped: how many of the turn before it are gone; 0 where the conversation went on.
+    """
+
+    messages: list[Message]
+    added: list[Message]
+    dropped: int
 
 
 def shared(before: Sequence[object], now: Sequence[object]) -> int:
@@ -20,6 +34,18 @@ def shared(before: Sequence[object], now: Sequence[object]) -> int:
     return min(len(before), len(now))
 
 
-def continued(before: Sequence[Message], known: int, added: Sequence[Message]) -> list[Message]:
-    """The conversation of a turn, from the one before and what the turn kept and added."""
-    return [*before[:known], *added]
+def read(turns: Iterable[tuple[int, Sequence[Message]]]) -> Iterator[Asked]:
+    """What each turn asked with, from how many messages it repeated and those it added."""
+    messages: list[Message] = []
+    for repeated, added in turns:
+        dropped = len(messages) - repeated
+        messages = [*messages[:repeated], *added]
+        yield Asked(messages, list(added), dropped)
+
+
+def last(turns: Iterable[tuple[int, Sequence[Message]]]) -> list[Message]:
+    """The conversation that the last turn asked with; empty where there is none."""
+    messages: list[Message] = []
+    for asked in read(turns):
+        messages = asked.messages
+    return messages

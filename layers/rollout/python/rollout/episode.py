@@ -67,14 +67,14 @@ class Turn:
 
     Args:
         messages: what the request added to the conversation of the turn before.
-        known: how many messages of the turn before it repeated, unchanged and in order.
+        repeated: how many messages it began with that the turn before had, unchanged and in order.
         params: everything else of the request.
         reply: the chat completion.
         seconds: how long the Sample took.
     """
 
     messages: list[Any]
-    known: int
+    repeated: int
     params: dict[str, Any]
     reply: dict[str, Any]
     seconds: float
@@ -83,7 +83,7 @@ class Turn:
         """The turn as a trajectory holds it; it shares what it holds, for a transcript may be large."""
         return {
             "messages": self.messages,
-            "known": self.known,
+            "repeated": self.repeated,
             "params": self.params,
             "reply": self.reply,
             "seconds": self.seconds,
@@ -392,15 +392,15 @@ class Episode:
     ) -> None:
         """Keep the turn as what it added, so that memory grows with the turns, not their square."""
         with self._lock:
-            known = shared(
+            repeated = shared(
                 [message.text for message in self._transcript.written],
                 [message.text for message in written],
             )
-            added = [json.loads(message.text) for message in written[known:]]
+            added = [json.loads(message.text) for message in written[repeated:]]
             self._transcript.written = written
             for kind in self._transcript.usage:
                 self._transcript.usage[kind] += reply.usage.get(kind, 0)
-            self._transcript.turns.append(Turn(added, known, request, reply.raw, seconds))
+            self._transcript.turns.append(Turn(added, repeated, request, reply.raw, seconds))
 
     def _answer(self, call: ToolCall, by_name: dict[str, Tool], attempts: int) -> Message:
         """Make one tool call; its result, or what was wrong with it, as a message for the model."""

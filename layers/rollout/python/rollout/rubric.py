@@ -25,7 +25,7 @@ from typing import Any
 
 from rollout.agent import Outcome
 from rollout.awaiting import awaited
-from rollout.conversation import continued
+from rollout.conversation import last
 from rollout.episode import Episode, Turn
 from rollout.errors import RewardError
 from rollout.reply import Message, Reply
@@ -63,10 +63,8 @@ class Trajectory:
     @property
     def messages(self) -> list[Message]:
         """The conversation as its last turn left it, the last reply included."""
-        conversation: list[Message] = []
-        for turn in self.turns:
-            conversation = continued(conversation, turn.known, turn.messages)
-        return [*conversation, *(_message(turn) for turn in self.turns[-1:])]
+        asked = last((turn.repeated, turn.messages) for turn in self.turns)
+        return [*asked, *(_message(turn) for turn in self.turns[-1:])]
 
     @property
     def text(self) -> str:

@@ -12,12 +12,14 @@ from threading import Thread
 from typing import Any
 
 from rollout.adapters.packages import needed
+from rollout.backoff import Backoff
 from rollout.errors import ToolBroken
 from rollout.tools import Tool
 from rollout.values import json_text
 
-# Seconds between the attempts to connect.
-_PAUSES = (0.25, 1.0)
+# Attempts to connect, and the seconds between them.
+_ATTEMPTS = 3
+_PAUSES = Backoff(first=0.25, longest=2.0, factor=4.0, least=0.5)
 # What OpenAI's pattern for a function's name does not have: [a-zA-Z0-9_-]{1,64}.
 _REFUSED = re.compile(r"[^a-zA-Z0-9_-]")
 _LONGEST_NAME = 64
@@ -59,11 +61,11 @@ class mcp:  # noqa: N801 - used as ``with mcp("…") as tools``
     def __enter__(self) -> list[Tool]:
         self._thread.start()
         try:
-            for pause in _PAUSES:
+            for attempt in range(1, _ATTEMPTS):
                 try:
                     return self._connect()
                 except ToolBroken:
-                    time.sleep(pause)
+                    time.sleep(_PAUSES.pause(attempt))
             return self._connect()
         except BaseException:
             self.__exit__()
