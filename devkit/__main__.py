@@ -21,6 +21,7 @@ from devkit.commands import (
     rehearse,
     report,
     rescore,
+    rows,
     run,
     train,
 )
@@ -28,7 +29,7 @@ from devkit.places import find_code
 
 # Each registers its commands; a command takes the parsed options and a console, returns the exit code.
 _COMMANDS = (
-    init, new, run, rehearse, train, probe, report, rescore, export, check, lock, build, deploy,
+    init, new, rows, run, rehearse, train, probe, report, rescore, export, check, lock, build, deploy,
     console, drain,
 )  # fmt: skip
 

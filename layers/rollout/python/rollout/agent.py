@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import inspect
 import traceback
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,6 +17,8 @@ from rollout.judgement import ends_agent
 from rollout.values import NotJson, jsonable, number
 
 F = TypeVar("F", bound=Callable[..., Any])
+# Takes how many and a seed, returns instances.
+Rows = Callable[[int, int], Iterable[dict[str, Any]]]
 # Characters of a metric's name that an error shows.
 _LONGEST_NAME = 64
 
@@ -47,26 +49,31 @@ class Agent:
         function: takes an Episode; returns a reward, a list of rewards or an Outcome. May be async.
         replay: False where the function is not deterministic between its episode's calls; then a
             durable rollout is one at-most-once step and does not survive an interruption.
+        rows: makes instances for a dataset, from how many and a seed; None where nothing generates them.
     """
 
     name: str
     function: Callable[[Any], Any]
     replay: bool = True
+    rows: Rows | None = None
 
 
 @overload
 def agent(function: F, /) -> F: ...
 @overload
-def agent(*, replay: bool = True) -> Callable[[F], F]: ...
-def agent(function: F | None = None, /, *, replay: bool = True) -> F | Callable[[F], F]:
+def agent(*, replay: bool = True, rows: Rows | None = None) -> Callable[[F], F]: ...
+def agent(
+    function: F | None = None, /, *, replay: bool = True, rows: Rows | None = None
+) -> F | Callable[[F], F]:
     """Mark a function as an agent. The function itself stays as it is and can be called in a test.
 
     Args:
         replay: see :class:`Agent`.
+        rows: see :class:`Agent`; ``rollout rows`` writes a dataset of them.
     """
 
     def mark(marked: F) -> F:
-        marked.__rollout_agent__ = {"replay": replay}  # type: ignore[attr-defined]
+        marked.__rollout_agent__ = {"replay": replay, "rows": rows}  # type: ignore[attr-defined]
         return marked
 
     return mark if function is None else mark(function)

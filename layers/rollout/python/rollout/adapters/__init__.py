@@ -1,4 +1,4 @@
-"""Frameworks and existing code on an episode.
+"""Frameworks, existing code and environments of other systems on an episode.
 
 Every adapter ends in ``Episode.sample``, so budgets, at-most-once turns and isolation hold for all of
 them. Nothing here is imported by the library itself, and none of the packages they need is in the base
@@ -13,5 +13,6 @@ layer: put them into ``environments/requirements.txt``.
 ``openai_agents``         a model of the OpenAI Agents SDK (``openai-agents``)
 ``mcp``                   tools of a Model Context Protocol server (``mcp``)
 ``existing``              functions and servers written for the reference SDK
+``reasoning_gym``         generators and mixtures of reasoning-gym (``reasoning-gym``)
 ========================  ==========================================================
 """

@@ -1,0 +1,1 @@
+"""Environments of other systems, one folder each: play them with ``ENVIRONMENTS=examples``."""
