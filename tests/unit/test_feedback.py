@@ -7,7 +7,7 @@ import json
 
 import pytest
 from botocore.awsrequest import AWSResponse
-from botocore.exceptions import ConnectTimeoutError
+from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 from botocore.httpsession import URLLib3Session
 
 from rollout import RolloutFeedbackClient, RolloutMetadata, make_inference_headers
@@ -147,7 +147,10 @@ def test_a_final_no_is_told_apart_by_its_status(wire, status):
     assert len(wire.requests) == 1
 
 
-@pytest.mark.parametrize("status", [402, 403, 429, 500, 503])
+@pytest.mark.parametrize(
+    ("status", "possibly_taken"),
+    [(402, False), (403, False), (429, False), (499, False), (500, True), (503, True)],
+)
 @pytest.mark.parametrize(
     ("headers", "after"),
     [
@@ -157,21 +160,43 @@ def test_a_final_no_is_told_apart_by_its_status(wire, status):
         ({"Retry-After": "\u00b2"}, 0),
     ],
 )
-def test_everything_else_may_pass_and_is_sent_once_by_botocore(wire, status, headers, after):
+def test_everything_else_may_pass_and_is_sent_once_by_botocore(
+    wire, status, possibly_taken, headers, after
+):
     wire.answers = [(status, headers)]
     with pytest.raises(ReportUndelivered) as caught:
         feedback().reward([1.0])
-    assert caught.value.retry_after == after
+    assert (caught.value.retry_after, caught.value.possibly_taken) == (after, possibly_taken)
     assert caught.value.detail.startswith(f"UpdateReward answered {status} ")
     assert len(wire.requests) == 1
 
 
-def test_a_connection_that_fails_may_pass_too(wire):
-    wire.answers = [(ConnectTimeoutError(endpoint_url=ENDPOINT), {})]
+@pytest.mark.parametrize(
+    ("error", "possibly_taken"), [(ConnectTimeoutError, False), (ReadTimeoutError, True)]
+)
+def test_a_connection_that_fails_may_pass_too(wire, error, possibly_taken):
+    wire.answers = [(error(endpoint_url=ENDPOINT), {})]
     with pytest.raises(ReportUndelivered) as caught:
         feedback().complete("ready")
-    assert caught.value.retry_after == 0
-    assert caught.value.detail == "CompleteRollout did not get through (ConnectTimeoutError)."
+    assert (caught.value.retry_after, caught.value.possibly_taken) == (0, possibly_taken)
+    assert caught.value.detail == f"CompleteRollout did not get through ({error.__name__})."
+
+
+@pytest.mark.parametrize("status", [300, 304])
+def test_an_answer_that_is_neither_yes_nor_no_may_have_been_a_yes(wire, status):
+    wire.answers = [(status, {})]
+    with pytest.raises(ReportUndelivered) as caught:
+        feedback().complete("ready")
+    assert caught.value.detail.startswith(f"CompleteRollout answered {status}")
+    assert caught.value.possibly_taken is True
+
+
+def test_a_no_without_a_status_may_pass_and_may_have_been_a_yes(wire):
+    wire.answers = [(ClientError({}, "UpdateReward"), {})]
+    with pytest.raises(ReportUndelivered) as caught:
+        feedback().reward([1.0])
+    assert caught.value.detail.startswith("UpdateReward answered 0 ")
+    assert (caught.value.retry_after, caught.value.possibly_taken) == (0, True)
 
 
 def test_a_slow_answer_to_a_report_is_not_waited_for_beyond_ten_seconds(wire):
