@@ -123,7 +123,7 @@ class InlineSteps:
         before_first_turn: called once before the first Sample goes out; records that from here on
             nobody can say that no turn was captured.
         report_deadline: epoch seconds until which a report is repeated.
-        told_before: whether another process may have sent these reports.
+        reported_before: whether another process may have sent these reports.
     """
 
     def __init__(
