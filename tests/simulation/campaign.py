@@ -27,8 +27,10 @@ def histories(first: int, count: int) -> Iterator[Found]:
         try:
             for played, seed in enumerate(range(first, first + count), 1):
                 world = play(seed)
-                yield Found(seed, world.violations)
-                if played % 500 == 0:
+                found = Found(seed, world.violations)
+                vars(world).clear()  # its parts name each other
+                yield found
+                if played % 2_000 == 0:
                     gc.collect()
         finally:
             gc.enable()

@@ -61,6 +61,7 @@ class Execution:
     name: str
     payload: bytes
     deadline: float
+    job: str = ""
     status: str = "RUNNING"
     token: int = 0
     failures: int = 0
@@ -105,7 +106,8 @@ class LambdaService:
                 raise refusal(409, "DurableExecutionAlreadyStartedException")
         else:
             now = self.world.now
-            known = self.executions[name] = Execution(name, payload, now + self.timeout)
+            job = json.loads(payload)["job_arn"]
+            known = self.executions[name] = Execution(name, payload, now + self.timeout, job)
             self.world.note(f"execution {name[:8]} started")
             self._later(known, self._dice.uniform(0.01, 3.0))
             self.world.at(known.deadline, lambda: self._end(known, known.token, "TIMED_OUT"))

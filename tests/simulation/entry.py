@@ -93,7 +93,13 @@ def simulated() -> Iterator[None]:
             setattr(module, name, value)
 
 
-def _client(service: str, region: str, endpoint: str = "", **options: Any) -> Any:
+def _client(
+    service: str,
+    region: str,
+    endpoint: str = "",
+    *,
+    read_timeout: float = 60.0,
+    attempts: int = 3,
+) -> Any:
     del region, endpoint
-    options = {"read_timeout": 60.0, "attempts": 3, **options}
-    return world.current().client(service, **options)
+    return world.current().client(service, read_timeout=read_timeout, attempts=attempts)

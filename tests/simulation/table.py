@@ -128,6 +128,10 @@ def _compare(one: dict[str, Any] | None, other: dict[str, Any] | None) -> int | 
     return (left > right) - (left < right)
 
 
+def _equal(one: dict[str, Any] | None, other: dict[str, Any]) -> bool:
+    return one == other or _compare(one, other) == 0
+
+
 _WANTED: dict[str, Callable[[int | None], bool]] = {
     "=": lambda order: order == 0,
     "<>": lambda order: order != 0,
@@ -175,6 +179,11 @@ class _Reader:
             parts.append(self.one())
         if len(parts) == 1:
             return parts[0]
+        if len(parts) == 2:
+            one, other = parts
+            return lambda item, names, values: (
+                one(item, names, values) and other(item, names, values)
+            )
         return lambda item, names, values: all(part(item, names, values) for part in parts)
 
     def one(self) -> Holds:
@@ -204,6 +213,10 @@ class _Reader:
                 and _WANTED["<="](_compare((item or {}).get(names.get(token, token)), values[high]))
             )
         other = self.take()
+        if sign == "=":
+            return lambda item, names, values: _equal(
+                (item or {}).get(names.get(token, token)), values[other]
+            )
         right = _WANTED[sign]
         return lambda item, names, values: right(
             _compare((item or {}).get(names.get(token, token)), values[other])

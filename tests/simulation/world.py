@@ -8,9 +8,7 @@ switches, so a seed plays the same history again, to the letter.
 from __future__ import annotations
 
 import heapq
-from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,14 +19,11 @@ _MASK = (1 << 64) - 1
 
 
 def mix(*numbers: int) -> int:
-    """A hash of whole numbers, 64 bits: the same dice wherever and however often it is asked."""
-    state = 0x9E3779B97F4A7C15
-    for number in numbers:
-        state = ((state ^ number) * 0xBF58476D1CE4E5B9) & _MASK
-        state ^= state >> 27
-        state = (state * 0x94D049BB133111EB) & _MASK
-        state ^= state >> 31
-    return state
+    """A hash of whole numbers, 64 bits: the same dice wherever and however often it is asked.
+
+    Of a tuple of ints CPython's own hash is xxHash, without a salt.
+    """
+    return hash((0x9E3779B97F4A7C15, *numbers, 0x94D049BB133111EB)) & _MASK
 
 
 class Dice:
@@ -41,23 +36,23 @@ class Dice:
         self._count = 0
 
     def number(self) -> int:
-        self._count += 1
-        return mix(self._seed, self._count)
+        self._count = count = self._count + 1
+        return hash((self._seed, count, 0x94D049BB133111EB)) & _MASK
 
     def random(self) -> float:
         return self.number() / 2.0**64
 
     def uniform(self, low: float, high: float) -> float:
-        return low + (high - low) * self.random()
+        return low + (high - low) * (self.number() / 2.0**64)
 
     def chance(self, share: float) -> bool:
-        return self.random() < share
+        return self.number() / 2.0**64 < share
 
     def choice(self, choices: Any) -> Any:
-        return choices[self.number() % len(choices)]
+        return choices[(self.number() >> 32) % len(choices)]
 
     def below(self, number: int) -> int:
-        return self.number() % number
+        return (self.number() >> 32) % number
 
 
 class Process:
@@ -68,7 +63,7 @@ class Process:
         limit: seconds after which it is killed.
     """
 
-    __slots__ = ("alive", "deadline", "died", "lingers", "name", "skew", "tasks", "trajectory")
+    __slots__ = ("alive", "deadline", "died", "finished", "lingers", "name", "skew", "tasks", "trajectory")
 
     def __init__(
         self, name: str, now: float, *, skew: float, limit: float, trajectory: str
@@ -80,7 +75,9 @@ class Process:
         self.alive = True
         self.died: str = ""
         self.lingers = 0.0
-        self.tasks: list[Task] = []
+        self.finished = False
+        # In the order in which they began: what is left of them is ended in this order.
+        self.tasks: dict[Any, None] = {}
 
 
 class Task(greenlet):
@@ -202,12 +199,13 @@ class World:
     most_crashes: int = 3
     _heap: list[tuple[float, int, Any, int]] = field(default_factory=list)
     _order: int = 0
-    _calls: Counter[str] = field(default_factory=Counter)
+    # How often each call was made, and its number and name, by call and whom it is about.
+    _places: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
     _wakes: dict[Any, int] = field(default_factory=dict)
+    _until: float = 0.0
 
     def __post_init__(self) -> None:
         self.hub = getcurrent()
-        self._names: dict[str, int] = {}
         self.jitter = Dice(self.seed, 0x71772)
 
     # --- time ---------------------------------------------------------------------------------
@@ -215,6 +213,7 @@ class World:
     def run(self, until: float, idle: Callable[[], bool]) -> None:
         """Let time pass until nothing is left to do, ``idle`` says so, or ``until``."""
         heap = self._heap
+        self._until = until
         while heap:
             at, _, what, wake = heapq.heappop(heap)
             if at > until:
@@ -241,11 +240,20 @@ class World:
 
     def sleep(self, seconds: float) -> None:
         """Let others run until so many seconds are over."""
-        task = getcurrent()
-        self._alive(task)
-        self._push(task, self.now + max(0.0, seconds))
+        task: Any = getcurrent()
+        process = task.process
+        if not process.alive:
+            raise GreenletExit
+        when = self.now + max(0.0, seconds)
+        heap = self._heap
+        if when < self._until and (not heap or heap[0][0] > when):
+            self.now = when  # nothing else happens until then: no need to switch and back
+            return
+        self._order += 1
+        heapq.heappush(heap, (when, self._order, task, self._wakes.get(task, 0)))
         self.hub.switch()
-        self._alive(task)
+        if not process.alive:
+            raise GreenletExit
 
     def wake(self, task: Any) -> None:
         """Let a task that sleeps go on now."""
@@ -285,12 +293,16 @@ class World:
         """Start another thread of a process."""
 
         def guarded() -> None:
-            with suppress(GreenletExit):
+            try:
                 body()
+            except GreenletExit:
+                pass
+            finally:
+                process.tasks.pop(getcurrent(), None)  # or the two would keep each other
 
         task = Task(guarded, self.hub)
         task.process = process
-        process.tasks.append(task)
+        process.tasks[task] = None
         self._push(task, self.now)
         return task
 
@@ -299,7 +311,7 @@ class World:
         if not process.alive:
             return
         process.alive, process.died = False, why
-        for task in process.tasks:
+        for task in tuple(process.tasks):
             if task is not getcurrent() and not task.dead and task:
                 task.throw(GreenletExit)
 
@@ -310,14 +322,10 @@ class World:
         process.alive, process.died = False, why
         self.crashes += 1
         self.note(f"{process.name} dies: {why}")
-        for other in process.tasks:
+        for other in tuple(process.tasks):
             if other is not task:
                 self.wake(other)
         raise GreenletExit
-
-    def _alive(self, task: Any) -> None:
-        if not task.process.alive:
-            raise GreenletExit
 
     def end(self) -> None:
         """Let go of every process that is left."""
@@ -339,13 +347,15 @@ class World:
         Returns:
             The fault (empty: none), seconds, and the call's own name.
         """
-        place = f"{call} {about}"
-        nth = self._calls[place] = self._calls[place] + 1
-        number = self._names.get(place)
-        if number is None:
-            number = self._names[place] = sum(map(ord, place)) * 1_000_003 + len(place)
-        dice = mix(self.seed, number, nth)
-        seconds = 0.002 + (dice & 0xFFFF) / 0xFFFF * 0.05
+        known = self._places.get((call, about))
+        if known is None:
+            place = f"{call} {about}"
+            number = sum(map(ord, place)) * 1_000_003 + len(place)
+            known = self._places[call, about] = [0, number, place]
+        nth, number, place = known
+        known[0] = nth = nth + 1
+        dice = hash((self.seed, number, nth, 0x94D049BB133111EB)) & _MASK
+        seconds = 0.002 + (dice >> 4 & 0xFFFF) / 0xFFFF * 0.05
         if self.outages:
             service = call.partition(".")[0]
             for outage in self.outages:

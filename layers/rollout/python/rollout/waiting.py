@@ -41,7 +41,10 @@ def wait_for(function: Callable[[], T], seconds: float, *, name: str) -> T:
     thread.start()
     thread.join(max(0.0, seconds))
     if raised:
-        raise raised[0]
+        try:
+            raise raised[0]
+        finally:
+            raised.clear()  # the error holds this frame: the two would keep each other, and what they saw
     if not returned:
         raise StillWaiting
     return returned[0]
