@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,9 +83,46 @@ class Process:
 
 
 class Task(greenlet):
-    """A thread of a process."""
+    """A thread of a process; taken up again by another when it has ended, because making one is dear."""
 
     process: Process
+    body: Callable[[], Any] | None = None
+    begun = False
+    # Which of its sleeps it is in: what was to end another does not wake it.
+    wakes = 0
+
+    @staticmethod
+    def take(body: Callable[[], Any], process: Process) -> Task:
+        """A task that will do this in a process."""
+        task = _idle.pop() if _idle else Task()
+        task.body, task.process, task.begun = body, process, False
+        process.tasks[task] = None
+        return task
+
+    def run(self) -> None:
+        while True:
+            self.begun = True
+            with suppress(GreenletExit):
+                Context().run(self.body)  # type: ignore[arg-type]
+            self.release()
+            current().hub.switch()
+
+    def release(self) -> None:
+        """Be nobody's."""
+        self.process.tasks.pop(self, None)
+        self.wakes += 1
+        self.body = None
+        _idle.append(self)
+
+    def stop(self) -> None:
+        """End it wherever it is; called by the hub."""
+        if self.begun:
+            self.throw(GreenletExit)
+        else:
+            self.release()
+
+
+_idle: list[Task] = []
 
 
 class Thread:
@@ -101,7 +140,7 @@ class Thread:
         self._run = (target, args)
         self._name = name
         self._done = False
-        self._waiting: list[greenlet] = []
+        self._waiting: list[tuple[Task, int]] = []
 
     def start(self) -> None:
         world = current()
@@ -110,7 +149,8 @@ class Thread:
     def join(self, timeout: float) -> None:
         world = current()
         if not self._done:
-            self._waiting.append(getcurrent())
+            task = here()
+            self._waiting.append((task, task.wakes))
             world.sleep(timeout)  # or until the thread ends, which wakes it
 
     def is_alive(self) -> bool:
@@ -126,8 +166,9 @@ class Thread:
             current().note(f"thread {self._name} ended: {error!r}")
         finally:
             self._done = True
-            for waiting in self._waiting:
-                current().wake(waiting)
+            for waiting, wakes in self._waiting:
+                if waiting.wakes == wakes:  # else it has given up, and may sleep elsewhere
+                    current().wake(waiting)
 
 
 class Time:
@@ -201,7 +242,6 @@ class World:
     _order: int = 0
     # How often each call was made, and its number and name, by call and whom it is about.
     _places: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
-    _wakes: dict[Any, int] = field(default_factory=dict)
     _until: float = 0.0
 
     def __post_init__(self) -> None:
@@ -221,13 +261,13 @@ class World:
             if at > self.now:
                 self.now = at
             if isinstance(what, Task):
-                if what.dead or self._wakes.get(what, 0) != wake:
+                if what.wakes != wake:
                     continue
-                if not what.process.alive:
-                    what.throw(GreenletExit)
-                    continue
-                self._wakes[what] = wake + 1
-                what.switch()
+                what.wakes = wake + 1
+                if what.process.alive:
+                    what.switch()
+                else:
+                    what.stop()
             else:
                 what()
                 if idle():
@@ -250,19 +290,18 @@ class World:
             self.now = when  # nothing else happens until then: no need to switch and back
             return
         self._order += 1
-        heapq.heappush(heap, (when, self._order, task, self._wakes.get(task, 0)))
+        heapq.heappush(heap, (when, self._order, task, task.wakes))
         self.hub.switch()
         if not process.alive:
             raise GreenletExit
 
     def wake(self, task: Any) -> None:
         """Let a task that sleeps go on now."""
-        if not task.dead:
-            self._push(task, self.now)
+        self._push(task, self.now)
 
     def _push(self, task: Any, when: float) -> None:
         self._order += 1
-        heapq.heappush(self._heap, (when, self._order, task, self._wakes.get(task, 0)))
+        heapq.heappush(self._heap, (when, self._order, task, task.wakes))
 
     # --- processes ----------------------------------------------------------------------------
 
@@ -292,17 +331,7 @@ class World:
     def task(self, body: Callable[[], Any], process: Process) -> Task:
         """Start another thread of a process."""
 
-        def guarded() -> None:
-            try:
-                body()
-            except GreenletExit:
-                pass
-            finally:
-                process.tasks.pop(getcurrent(), None)  # or the two would keep each other
-
-        task = Task(guarded, self.hub)
-        task.process = process
-        process.tasks[task] = None
+        task = Task.take(body, process)
         self._push(task, self.now)
         return task
 
@@ -312,8 +341,7 @@ class World:
             return
         process.alive, process.died = False, why
         for task in tuple(process.tasks):
-            if task is not getcurrent() and not task.dead and task:
-                task.throw(GreenletExit)
+            task.stop()
 
     def die(self, why: str) -> None:
         """Kill the process that calls."""
@@ -329,10 +357,10 @@ class World:
 
     def end(self) -> None:
         """Let go of every process that is left."""
-        for _, _, what, _ in self._heap:
-            if isinstance(what, Task) and not what.dead:
+        for _, _, what, wake in self._heap:
+            if isinstance(what, Task) and what.wakes == wake:
                 what.process.alive = False
-                what.throw(GreenletExit)
+                what.stop()
         self._heap.clear()
 
     # --- effects ------------------------------------------------------------------------------
