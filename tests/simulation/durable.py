@@ -146,6 +146,7 @@ class LambdaService:
             self.failed(execution, token)
             raise
         except (InvocationError, BackgroundThreadError):
+            here().process.died = "failed"  # what it computed could not be recorded
             self.failed(execution, token)
         except Exception as error:  # noqa: BLE001 - the SDK's last resort
             self.world.note(f"worker failed: {error!r}")
@@ -373,6 +374,7 @@ class Context:
         if kind == "crash-before":
             world.die(kind)
         if kind == "zombie":  # believed dead: another invocation begins while this one goes on
+            self._process.died = "believed dead"
             self._service.failed(self._execution, self._token)
             world.sleep(self._service._dice.uniform(0.0, 30.0))
         world.sleep(seconds)

@@ -133,6 +133,13 @@ def test_a_report_whose_answer_was_lost_counts_when_its_repeat_is_refused(
     rewarded(played(asked(mode), forced=forced, trainer={"repeat": status}))
 
 
+@pytest.mark.parametrize("status", [400, 404, 409])
+def test_two_never_report_at_once_and_take_each_others_reports_for_refused(status):
+    """The first one's completion hangs; another asks, would deliver everything, and dies."""
+    forced = {"trainer.complete t #1": "timeout", "table.update t #3": "crash-before"}
+    rewarded(played(asked("inline", at=(0.0, 7.0)), forced=forced, trainer={"repeat": status}))
+
+
 @pytest.mark.parametrize("mode", ["inline", "job"])
 @pytest.mark.parametrize("status", [404, 409])
 def test_a_trainer_that_does_not_see_its_completion_yet_is_asked_again(mode, status):

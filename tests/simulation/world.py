@@ -77,6 +77,7 @@ class Process:
         self.alive = True
         self.died: str = ""
         self.lingers = 0.0
+        # Whether it returned: what it was doing then it had done.
         self.finished = False
         # In the order in which they began: what is left of them is ended in this order.
         self.tasks: dict[Any, None] = {}
@@ -320,6 +321,7 @@ class World:
         def whole() -> None:
             try:
                 body()
+                process.finished = True
             finally:
                 # A thread that is left goes on for as long as the environment is not frozen.
                 self.at(self.now + process.lingers, lambda: self.kill(process, "frozen"))
@@ -339,7 +341,9 @@ class World:
         """End a process and its threads wherever they are; called by the hub."""
         if not process.alive:
             return
-        process.alive, process.died = False, why
+        process.alive = False
+        if not process.finished:
+            process.died = why
         for task in tuple(process.tasks):
             task.stop()
 

@@ -45,6 +45,7 @@ def test_the_result_is_answered_from_the_row_and_kept_in_the_bucket(store):
     lease.sampling()
     lease.scored(READY)
     lease.keep(READY)
+    lease.reported(READY, Report("pending"))
     again = accept(store)
     assert isinstance(again, Deliver)
     assert again.record.result() == replace(READY, transcript=[])
@@ -57,6 +58,18 @@ def test_the_result_is_answered_from_the_row_and_kept_in_the_bucket(store):
     document = json.loads(gzip.decompress(body))
     assert document["result"]["reward"] == 0.5
     assert document["turns"] == [{"messages": []}]
+
+
+def test_one_at_a_time_reports_a_result(store):
+    lease = accept(store).lease
+    lease.sampling()
+    lease.scored(READY)
+    with pytest.raises(AlreadyRunning):  # whoever scored it is reporting it
+        accept(store)
+    lease.reported(READY, Report("pending"))  # and has given up
+    assert isinstance(accept(store), Deliver)
+    with pytest.raises(AlreadyRunning):  # it is the next one's now
+        accept(store)
 
 
 def test_nothing_but_numbers_is_kept_where_privacy_asks_for_it(store):

@@ -4,7 +4,7 @@ States::
 
     accepted ──begin──▶ running ──scored──▶ scored ──reported──▶ ready | failed
     (durable only)         │                   │                        │
-                           │                   └── report pending: stays scored, the sweep delivers it
+                           │                   └── report pending, or the lease ends: stays scored, the next delivers it
                            └── the lease ends: played again, if no turn can be captured; else closed
     failed before any turn was captured: the same request plays it again, as the next attempt
 
@@ -252,9 +252,13 @@ class Lease:
         sets: dict[str, Any] = {"report": json.dumps(known)}
         unkept = () if report.kept else ("content",)
         if report.delivery == "pending":
-            # Whoever reported has given up; from here on it is the sweep's.
-            due = iso(time.time() + REPORT_DUE_SECONDS)
-            self._change({**sets, "due_at": due}, state="scored", removes=unkept)
+            # Whoever reported has given up; from here on it is the sweep's, or the next caller's.
+            now = time.time()
+            sets |= {
+                "due_at": iso(now + REPORT_DUE_SECONDS),
+                "lease_until": round(now - SKEW_SECONDS, 3),
+            }
+            self._change(sets, state="scored", removes=unkept)
             return
         # A reward the trainer refused did not count: the rollout failed, whatever it scored.
         refused = report.delivery == "refused"

@@ -172,12 +172,14 @@ class Records:
             return Play(self._take_over(rollout, record, row))
         if record.dead:
             return Close(self._seize(rollout, record, row["lease_until"]), record)
-        if record.state in ("accepted", "running"):
+        if record.state == "scored" and record.lease_over:
+            if not self.claim(record, lease_seconds + SKEW_SECONDS):
+                raise AlreadyRunning("Another request has just taken this rollout.", retry_after=1)
+            return Deliver(self.lease(rollout, record.attempt), record)
+        if not record.terminal:
             over = record.lease_until + SKEW_SECONDS
             left = max(1, min(30, round(over - time.time())))
             raise AlreadyRunning("This rollout is being played; ask again later.", retry_after=left)
-        if record.state == "scored":
-            return Deliver(self.lease(rollout, record.attempt), record)
         return Answer(record)
 
     def accept_durable(self, rollout: Rollout, *, entry_point: str) -> DurableDecision:
@@ -324,8 +326,15 @@ class Records:
             return None
 
     def claim(self, record: Record, seconds: float) -> bool:
-        """Put off when a rollout is due, so that two sweeps do not do the same; False if too late."""
-        sets = {"due_at": iso(time.time() + seconds)}
+        """Take up what is left to do with a rollout, so that two do not do the same; False if too late.
+
+        Args:
+            seconds: until it is due again.
+        """
+        now = time.time()
+        sets: dict[str, Any] = {"due_at": iso(now + seconds)}
+        if record.state == "scored":  # whoever asks for it meanwhile must not report it as well
+            sets["lease_until"] = round(now + min(seconds, REPORT_DUE_SECONDS), 3)
         expected = {"due_at": record.row["due_at"], "attempt": record.attempt}
         pk = str(record.row["pk"])
         return self._table.change(pk, keys.ROLLOUT, sets, only_if=expected) is None
