@@ -8,13 +8,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
-from rollout import episode, feedback
+from rollout import episode, feedback, results, run
 from rollout.aws import durable_steps, job_runtime
 from rollout.aws import feedback as reports
 from rollout.errors import ReportRefused
-from rollout.service import play_inline, sweep
+from rollout.service import close_abandoned, play_inline, sweep
 from rollout.storage.record import Lease
 
 Variant = Callable[[], list[tuple[Any, str, Any]]]
@@ -109,18 +110,50 @@ def one_episode_for_all() -> list[tuple[Any, str, Any]]:
     return [(play_inline, "run", run)]
 
 
+def pending_counts_as_delivered() -> list[tuple[Any, str, Any]]:
+    """A report that did not get through is recorded as if it had."""
+    known = run._report
+
+    def tell(*words: Any) -> Any:
+        return replace(known(*words), delivery="delivered")
+
+    return [(run, "_report", tell)]
+
+
+def the_dead_score_nought() -> list[tuple[Any, str, Any]]:
+    """A rollout whose process died is completed with a reward of nought."""
+
+    def abandoned(*words: Any, **rest: Any) -> Any:
+        return replace(results.abandoned(*words, **rest), status="ready", rewards=[0.0])
+
+    return [(place, "abandoned", abandoned) for place in (run, close_abandoned)]
+
+
+def odd_answers_raise() -> list[tuple[Any, str, Any]]:
+    """An answer that botocore's parser does not expect raises out of the report."""
+
+    def undelivered(operation: str, error: Exception, **_: Any) -> Exception:
+        del operation
+        return error
+
+    return [(reports, "_undelivered", undelivered)]
+
+
 # Which promise each breaks, and within how many histories that is found.
 VARIANTS: dict[Variant, tuple[str, int]] = {
     turns_at_least_once: ("turn-twice", 100),
     samples_are_repeated: ("turn-twice", 100),
     random_tokens: ("conflict", 50),
-    no_fencing: ("row", 300),
+    no_fencing: ("terminal", 300),
     captured_assumed_no: ("captured", 100),
     nothing_recorded: ("terminal", 100),
     refusals_are_final: ("reward-lost", 100),
     no_sweep: ("terminal", 100),
     a_202_too_soon: ("202", 50),
     one_episode_for_all: ("crossed", 100),
+    pending_counts_as_delivered: ("row", 100),
+    the_dead_score_nought: ("false-reward", 100),
+    odd_answers_raise: ("crashed", 100),
 }
 
 

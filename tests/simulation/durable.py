@@ -128,13 +128,15 @@ class LambdaService:
             if operation.status == "PENDING" and operation.next_at <= now:
                 operation.status = "READY"
         event = json.loads(execution.payload)
-        self.world.spawn(
+        process = self.world.spawn(
             f"worker {execution.name[:8]}/{token}",
             lambda: self._run(execution, token, event),
             limit=_LAMBDA_LIMIT,
             trajectory=event["trajectory_id"],
             skew=self.skew(),
-        ).lingers = self._dice.uniform(0.0, 20.0)
+        )
+        process.lingers = self._dice.uniform(0.0, 20.0)
+        process.thaws = self._dice.choice((0.0, 60.0, 500.0))
 
     def _run(self, execution: Execution, token: int, event: dict[str, Any]) -> None:
         context = Context(self, execution, token, here().process, "", new=not execution.operations)
@@ -383,6 +385,9 @@ class Context:
         self._execution.operations[place] = operation
         if kind == "crash-after":
             world.die(kind)
+        if kind == "zombie-after":  # and goes on with what comes next, beside the other
+            self._process.died = "believed dead"
+            self._service.failed(self._execution, self._token)
         if kind == "lost":
             self._broken()
 

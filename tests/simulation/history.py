@@ -14,6 +14,7 @@ from rollout.contract import validate_rollout
 from rollout.errors import AlreadyRunning, NotFound, RolloutError
 from rollout.service import close_abandoned, play_durable, play_inline, start_durable, sweep
 from rollout.settings import Settings
+from rollout.storage import drain
 from rollout.storage.record import iso
 from tests.building import ACCOUNT, ENDPOINT, REGION, make_settings
 from tests.simulation import agents, services
@@ -47,7 +48,7 @@ _FAULTS = {
         "429", "refused", "500", "500-after", "timeout", "timeout-after", "closed-after", "403", "garbled",
         "garbled-after", "odd", "300", "slow", "crash-before", "crash-after",
     ),
-    "durable.checkpoint": ("refused", "lost", "zombie", "crash-before", "crash-after"),
+    "durable.checkpoint": ("refused", "lost", "zombie", "zombie-after", "crash-before", "crash-after"),
 }  # fmt: skip
 _OUTAGES = {
     "table": ("throttled", "timeout"),
@@ -147,6 +148,8 @@ class Universe(World):
         self.violations: list[tuple[str, str, str]] = []
         self.callers = 0
         self.sweeps = 0
+        # Rollouts whose report arrived though their result could be recorded nowhere.
+        self.unrecorded: set[str] = set()
         self._clients: dict[tuple[str, float, int], Any] = {}
         self._kinds = {rollout.name: rollout.kind for rollout in plan.rollouts}
 
@@ -209,6 +212,7 @@ class Universe(World):
             skew=self._skew(),
         )
         process.lingers = self.dice.uniform(0.0, 20.0)
+        process.thaws = self.dice.choice((0.0, 60.0, 500.0))
 
     def _serve(self, rollout: Rollout) -> Answer:
         settings = self._settings_of(rollout.name)
@@ -247,6 +251,14 @@ class Universe(World):
             for known in self.lambda_service.executions.values()
         ):
             self.found("202", rollout.name, "accepted without a start")
+
+    def heard(self, name: str, job: str) -> None:
+        """The trainer is told something: note where table and bucket were out, and nothing else knows it."""
+        if name in self.failed_puts:
+            row = self.row(name, job)
+            running = row is not None and row["state"] == "running"
+            if running and not any(key.startswith("checkpoints/note-") for key in self.objects):
+                self.unrecorded.add(name)
 
     def row(self, name: str, job: str) -> dict[str, Any] | None:
         """A rollout's row as it is."""
@@ -308,7 +320,7 @@ class Universe(World):
 
     def idle(self) -> bool:
         """Whether nothing more will happen."""
-        if self.callers or self.now - BEGIN < self.last_asked:
+        if self.callers or self.thawing or self.now - BEGIN < self.last_asked:
             return False
         silent = self.plan.trainer["silent"]  # what nobody ever hears of is not waited for
         for item in self.table.items.values():
@@ -415,6 +427,7 @@ def play(
     world = Universe(seed, plan.rates, plan.heal, suppressed, plan.outages, plan.forced)
     world.trace = [] if trace else None
     enter(world)
+    drain._seen.clear()  # what a process believes of a world that is over
     world.set_up(plan)
     world.last_asked = max(at for rollout in plan.rollouts for at in rollout.asked_at) + 0.01
     for rollout in plan.rollouts:

@@ -186,7 +186,12 @@ class BucketClient(Client):
             self._objects[Key] = Body
             return {}
 
-        return self.call("put", put)
+        process = here().process
+        about = process.trajectory or process.name
+        self.world.failed_puts.add(about)
+        answer = self.call("put", put)
+        self.world.failed_puts.discard(about)
+        return answer
 
     def get_object(self, Key: str, **_: Any) -> Any:
         def get() -> Any:
@@ -258,6 +263,7 @@ class Trainer:
         if known.job != job:
             raise refusal(404, "ResourceNotFoundException")
         known.reports.append((operation, payload, token, before, self.world.now))
+        self.world.heard(name, job)
         if token in known.tokens:
             if known.tokens[token] != (operation, payload):
                 raise refusal(409, "ConflictException")

@@ -65,7 +65,19 @@ class Process:
         limit: seconds after which it is killed.
     """
 
-    __slots__ = ("alive", "deadline", "died", "finished", "lingers", "name", "skew", "tasks", "trajectory")
+    __slots__ = (
+        "alive",
+        "deadline",
+        "died",
+        "finished",
+        "frozen",
+        "lingers",
+        "name",
+        "skew",
+        "tasks",
+        "thaws",
+        "trajectory",
+    )
 
     def __init__(
         self, name: str, now: float, *, skew: float, limit: float, trajectory: str
@@ -76,7 +88,10 @@ class Process:
         self.trajectory = trajectory
         self.alive = True
         self.died: str = ""
+        # Seconds until it is frozen once it has answered, and then until it is thawed; 0: never.
         self.lingers = 0.0
+        self.thaws = 0.0
+        self.frozen = 0.0
         # Whether it returned: what it was doing then it had done.
         self.finished = False
         # In the order in which they began: what is left of them is ended in this order.
@@ -245,8 +260,15 @@ class World:
     _places: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
     _until: float = 0.0
 
+    def heard(self, name: str, job: str) -> None:
+        """The trainer was told something about a rollout."""
+
     def __post_init__(self) -> None:
         self.hub = getcurrent()
+        # Whom the objects are about that could not be written, or not yet.
+        self.failed_puts: set[str] = set()
+        # Processes that are frozen, or thawed, with something left in them.
+        self.thawing = 0
         self.jitter = Dice(self.seed, 0x71772)
 
     # --- time ---------------------------------------------------------------------------------
@@ -263,6 +285,10 @@ class World:
                 self.now = at
             if isinstance(what, Task):
                 if what.wakes != wake:
+                    continue
+                if what.process.frozen > self.now and what.process.alive:
+                    heapq.heappush(heap, (what.process.frozen, self._order, what, wake))
+                    self._order += 1
                     continue
                 what.wakes = wake + 1
                 if what.process.alive:
@@ -323,12 +349,26 @@ class World:
                 body()
                 process.finished = True
             finally:
-                # A thread that is left goes on for as long as the environment is not frozen.
-                self.at(self.now + process.lingers, lambda: self.kill(process, "frozen"))
+                # A thread that is left goes on until the environment is frozen, and once that is thawed.
+                self.at(self.now + process.lingers, lambda: self._freeze(process))
 
         self.task(whole, process)
-        self.at(process.deadline, lambda: self.kill(process, "time limit"))
+        self.at(process.deadline, lambda: process.finished or self.kill(process, "time limit"))
         return process
+
+    def _freeze(self, process: Process) -> None:
+        """An environment is frozen between its invocations; what is left in it goes on in the next."""
+        if process.thaws and len(process.tasks):
+            process.frozen = self.now + process.thaws
+            self.note(f"{process.name} is frozen for {process.thaws:.0f} s")
+            self.thawing += 1
+            self.at(process.frozen + 20.0, lambda: self._thawed(process))
+        else:
+            self.kill(process, "frozen")
+
+    def _thawed(self, process: Process) -> None:
+        self.thawing -= 1
+        self.kill(process, "frozen")
 
     def task(self, body: Callable[[], Any], process: Process) -> Task:
         """Start another thread of a process."""

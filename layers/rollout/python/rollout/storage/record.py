@@ -4,7 +4,7 @@ States::
 
     accepted ──begin──▶ running ──scored──▶ scored ──reported──▶ ready | failed
     (durable only)         │                   │                        │
-                           │                   └── report pending, or the lease ends: stays scored, the next delivers it
+                           │                   └── report pending, or the lease ends: the next delivers it
                            └── the lease ends: played again, if no turn can be captured; else closed
     failed before any turn was captured: the same request plays it again, as the next attempt
 
