@@ -11,6 +11,7 @@ import pytest
 
 from rollout.agent import Agent
 from rollout.errors import BudgetSpent
+from rollout.judgement import of_agent
 from rollout.run import run
 from rollout.steps import InlineSteps
 from tests.building import make_rollout, make_settings
@@ -115,9 +116,52 @@ async def with_openai_agents(episode):
     return result.final_output
 
 
+async def with_langgraph(episode):
+    from langchain_core.tools import tool
+    from langgraph.graph import START, MessagesState, StateGraph
+    from langgraph.prebuilt import ToolNode, tools_condition
+
+    from rollout.adapters.langchain import chat_model
+
+    @tool
+    def double(number: int) -> str:
+        """Double a number."""
+        return doubled(number)
+
+    model = chat_model(episode).bind_tools([double])
+
+    async def ask(state):
+        return {"messages": [await model.ainvoke(state["messages"])]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("ask", ask)
+    graph.add_node("tools", ToolNode([double]))
+    graph.add_edge(START, "ask")
+    graph.add_conditional_edges("ask", tools_condition)
+    graph.add_edge("tools", "ask")
+    done = await graph.compile().ainvoke({"messages": [("user", episode.instance["prompt"])]})
+    return done["messages"][-1].content
+
+
+async def with_pydantic_ai(episode):
+    from pydantic_ai import Agent as PydanticAgent
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    model = OpenAIChatModel("policy", provider=OpenAIProvider(openai_client=episode.async_openai()))
+    agent = PydanticAgent(model)
+
+    @agent.tool_plain
+    def double(number: int) -> str:
+        """Double a number."""
+        return doubled(number)
+
+    return (await agent.run(episode.instance["prompt"])).output
+
+
 ADAPTERS = [
     with_openai, with_openai_streaming, with_async_openai, with_strands, with_langchain,
-    with_openai_agents,
+    with_openai_agents, with_langgraph, with_pydantic_ai,
 ]  # fmt: skip
 
 
@@ -191,6 +235,19 @@ def test_a_budget_ends_a_framework_too(function):
         seen.append(type(error))
         chain += [e for e in (error.__cause__, error.__context__) if e is not None]
     assert BudgetSpent in seen
+
+
+@pytest.mark.parametrize("function", [with_langgraph, with_pydantic_ai], ids=lambda f: f.__name__)
+def test_an_outage_behind_a_frameworks_tool_is_not_told_to_the_model(function, monkeypatch):
+    def down(number):
+        raise ConnectionRefusedError
+
+    monkeypatch.setitem(globals(), "doubled", down)
+    policy = Echo()
+    with pytest.raises(Exception) as caught:  # each framework may wrap it
+        play(function, make_episode(1, policy))
+    assert of_agent(caught.value, "a").boundary == "tool"
+    assert len(policy.requests) == 1
 
 
 def test_langchain_awaits_and_streams():

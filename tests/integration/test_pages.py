@@ -16,6 +16,7 @@ import pytest
 
 from devkit.emulator.gateway import LambdaContext, environment_of
 from devkit.emulator.stack import HANDLERS, JOB_ARN, EmulatedStack
+from rollout.testing import calls
 from tests.building import ROOT
 from tests.integration.stack_calls import ended
 
@@ -28,9 +29,22 @@ def says_paris(asked):
     return {"content": "It is Paris." if "France" in json.dumps(asked.messages) else "Which?"}
 
 
+PEOPLE = {"question": "How many people live in France?", "answer": "68"}
+
+
+def looks_it_up(asked):
+    last = asked.messages[-1]
+    if last["role"] != "tool":
+        return calls("population", {"country": "France"})
+    text = last["content"] if isinstance(last["content"], str) else last["content"][0]["text"]
+    return {"content": f"There are {text} million."}
+
+
 # Of each page: an instance, and a policy that answers it right.
 PAGES = {
     "base-url": (PARIS, says_paris),
+    "langgraph": (PEOPLE, looks_it_up),
+    "pydantic-ai": (PEOPLE, looks_it_up),
 }
 
 
