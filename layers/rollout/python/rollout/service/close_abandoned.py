@@ -15,7 +15,7 @@ from rollout.results import Report, Result, abandoned
 from rollout.run import conclude, deliver
 from rollout.settings import Settings
 from rollout.steps import InlineSteps, Steps
-from rollout.storage.record import Record
+from rollout.storage.record import Record, epoch
 from rollout.storage.records import Acceptance, Close, Deliver, Records
 from rollout.telemetry import logs
 
@@ -28,7 +28,11 @@ _WHY = {
     "FAILED": "The durable execution that played this rollout failed.",
     "TIMED_OUT": "The durable execution that played this rollout ran out of its time.",
     "STOPPED": "The durable execution that played this rollout was stopped.",
+    # Only an execution that has ended can be deleted.
+    "DELETING": "The durable execution that played this rollout was deleted.",
 }
+_SILENT = "The process that played this rollout has not been heard of since its lease ended."
+_PAUSED = ("PAUSING", "PAUSED")
 
 
 def close_execution(execution_arn: str, status: str, settings: Settings) -> Report | None:
@@ -118,6 +122,31 @@ def _result(left: Deliver | Close, why: Abandoned | None) -> Result:
     # The process may have told the trainer while the table did not answer; nothing else may be said then.
     noted = left.lease.noted() if left.record.sampling else None
     return noted or abandoned(why, sampled=left.record.sampling)
+
+
+def why_silent(record: Record, settings: Settings) -> str | None:
+    """What became of the process of a rollout whose lease is over.
+
+    A durable execution that somebody has paused may go on: it is left alone while the job waits for its
+    reward. After ``rollout_timeout`` nobody does, and a rollout must not stay open for good.
+
+    Returns:
+        Why the rollout is to be closed; None where it is only paused.
+    """
+    execution_arn = record.row.get("execution_arn")
+    if not execution_arn:
+        return _SILENT
+    try:
+        status = str(_execution(execution_arn, settings).get("Status", ""))
+    except NotFound:
+        return _WHY["DELETING"]
+    except Unavailable:  # a lease that is over is reason enough
+        return _SILENT
+    if status not in _PAUSED:
+        return _WHY.get(status, _SILENT)
+    if time.time() < epoch(record.row["accepted_at"]) + settings.times.job_timeout:
+        return None
+    return "The durable execution that plays this rollout was paused until the job's time was over."
 
 
 def has_ended(execution_arn: str, settings: Settings) -> str:

@@ -40,11 +40,12 @@ def play_durable(
         ``status`` and ``report``; ``status`` is ``superseded`` where the rollout is another's.
     """
     acceptance = Acceptance(**started)
+    execution_arn = context.execution_context.durable_execution_arn
     logs.about(
         acceptance.job_arn,
         acceptance.trajectory_id,
         execution=acceptance.execution,
-        execution_arn=context.execution_context.durable_execution_arn,
+        execution_arn=execution_arn,
     )
     if context.is_replaying():
         logs.resumed()
@@ -58,7 +59,7 @@ def play_durable(
             context,
             spill,
             "begin",
-            lambda: records.begin(acceptance),
+            lambda: records.begin(acceptance, execution_arn),
             retry_until=time.time() + settings.times.execution_timeout,
         )
         if taken is None:

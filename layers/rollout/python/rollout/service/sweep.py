@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from rollout.errors import ReportUndelivered, RolloutError, Unavailable
-from rollout.service.close_abandoned import close_abandoned, has_ended
+from rollout.service.close_abandoned import close_abandoned, has_ended, why_silent
 from rollout.service.health import check
 from rollout.service.start_durable import start
 from rollout.settings import Settings
@@ -16,7 +16,6 @@ from rollout.telemetry import logs
 
 # Rollouts of one shard and run; seconds until what was taken up is due again; seconds kept at the end.
 _LIMIT, _DUE_AGAIN, _LAST = 100, 300.0, 30.0
-_WHY = "The process that played this rollout has not been heard of since its lease ended."
 
 
 def sweep(settings: Settings, time_left: Callable[[], float]) -> dict[str, int]:
@@ -80,7 +79,11 @@ def _finish(record: Record, settings: Settings) -> str:
         # It has begun and died before it took the rollout up, and nobody was told.
         close_abandoned(record, settings, f"Its execution ended before it began ({ended}).")
         return "closed"
-    report = close_abandoned(record, settings, _WHY)
+    # A reward that was computed is delivered, whatever became of who computed it.
+    why = why_silent(record, settings) if record.state == "running" else ""
+    if why is None:
+        return "left"
+    report = close_abandoned(record, settings, why)
     if report.delivery == "pending":
         raise ReportUndelivered(report.detail)
     return "delivered" if record.state == "scored" else "closed"

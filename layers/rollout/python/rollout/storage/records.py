@@ -264,8 +264,11 @@ class Records:
         self._totals.accepted(rollout.destination.job_arn)
         return None
 
-    def begin(self, acceptance: Acceptance) -> dict[str, Any] | None:
+    def begin(self, acceptance: Acceptance, execution_arn: str = "") -> dict[str, Any] | None:
         """Take up an accepted rollout; may be called again by the same execution.
+
+        Args:
+            execution_arn: of the durable execution that plays it, to ask Lambda about it.
 
         Returns:
             Its ``request`` and when it was ``accepted`` (epoch seconds); None where it is another's:
@@ -276,7 +279,7 @@ class Records:
         row = self._table.get(pk, keys.ROLLOUT)
         if row is not None and row["state"] == "accepted":
             due = iso(float(row["lease_until"]) + SKEW_SECONDS)
-            sets = {"state": "running", "due_at": due}
+            sets = {"state": "running", "due_at": due, "execution_arn": execution_arn}
             expected = {"state": "accepted", **ours}
             self._table.change(pk, keys.ROLLOUT, sets, only_if=expected)
             row = self._table.get(pk, keys.ROLLOUT)
