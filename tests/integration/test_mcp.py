@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import uvicorn
 from mcp.server import MCPServer
 
 from rollout.adapters.mcp import mcp
-from rollout.errors import ToolBroken
+from rollout.errors import AgentError, ToolBroken
 from tests.building import ScriptedPolicy, completion, tool_call
 from tests.integration.canaries import make_episode
 
@@ -69,20 +74,27 @@ def test_a_refusal_and_wrong_arguments_are_data(server):
     assert episode.metrics["tool_errors"] == 4
 
 
-def test_a_server_over_http_and_one_that_is_gone(server):
-    config = uvicorn.Config(server.streamable_http_app(), port=0, log_level="critical")
+@contextmanager
+def served(server, port=0):
+    """A server over HTTP; yields its port."""
+    config = uvicorn.Config(server.streamable_http_app(), port=port, log_level="critical")
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
     while not running.started:
         time.sleep(0.02)
-    port = running.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield running.servers[0].sockets[0].getsockname()[1]
+    finally:
+        running.should_exit = running.force_exit = True
+        thread.join(10)
+
+
+def test_a_server_over_http_and_one_that_is_gone(server):
     policy = talk({"item": "bread"})
-    with mcp(f"http://127.0.0.1:{port}/mcp", timeout=10) as tools:
+    with served(server) as port, mcp(f"http://127.0.0.1:{port}/mcp", timeout=10) as tools:
         make_episode(1, policy).converse("?", tools=tools)
         assert results(policy) == ["bread costs 5"]
-    running.should_exit = running.force_exit = True
-    thread.join(10)
     gone = mcp(f"http://127.0.0.1:{port}/mcp", timeout=5)
     with pytest.raises(ToolBroken):
         make_episode(2, talk()).converse("?", tools=gone)
@@ -164,3 +176,153 @@ def test_connecting_is_tried_again():
         assert [tool.name for tool in tools] == ["a"]
     with pytest.raises(ToolBroken), mcp(low_level([["a"]], failures=3)):
         pass
+
+
+# --- a server as a program --------------------------------------------------------------------------
+
+COMMAND = [sys.executable, str(Path(__file__).with_name("mcp_server.py"))]
+
+
+def call(tools, name, **arguments):
+    (tool,) = [tool for tool in tools if tool.name == name]
+    return tool.run(json.dumps(arguments)).content
+
+
+def test_a_program_is_started_for_the_block_without_our_credentials(monkeypatch, capfd):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
+    with mcp(COMMAND) as tools:
+        seen = call(tools, "environment")
+        first = call(tools, "count", word="secret")
+        second = call(tools, "count", word="secret")
+    assert "PATH" in seen
+    assert "AWS_" not in seen
+    assert [first.split()[0], second.split()[0]] == ["1", "2"]
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(first.split()[2]), 0)
+    assert "secret" not in "".join(capfd.readouterr())  # it would stand in the function's log
+
+
+def test_each_episode_has_a_program_of_its_own():
+    def one(number):
+        with mcp(COMMAND) as tools:
+            return [call(tools, "count", word=f"w{number}") for _ in range(3)]
+
+    with ThreadPoolExecutor(4) as pool:
+        played = list(pool.map(one, range(4)))
+    for number, counted in enumerate(played):
+        assert [text.split()[:2] for text in counted] == [[f"{n}", f"w{number}"] for n in (1, 2, 3)]
+    assert len({text.split()[2] for counted in played for text in counted}) == 4
+
+
+def test_a_program_that_dies_in_the_middle_is_broken_and_not_started_anew():
+    policy = ScriptedPolicy(
+        completion(None, tool_calls=[tool_call("count", {"word": "a"})]),
+        completion(None, tool_calls=[tool_call("die", {})]),
+    )
+    with pytest.raises(ToolBroken):  # a new one would have forgotten what was counted
+        make_episode(1, policy).converse("?", tools=mcp(COMMAND, timeout=2), tool_attempts=2)
+
+
+def test_a_command_that_is_not_there_is_broken():
+    with pytest.raises(ToolBroken, match="connecting"), mcp(["/no/such/program"], timeout=5):
+        pass
+
+
+# --- several servers, resources, one connection for many episodes -----------------------------------
+
+
+def test_tools_of_several_servers_are_told_apart(server):
+    other = MCPServer("market.hall")
+
+    @other.tool(name="price")
+    def market_price(item: str) -> str:
+        """Another price."""
+        return f"{item} costs 99"
+
+    @other.tool()
+    def opening() -> str:
+        """When it opens."""
+        return "at six"
+
+    with mcp(server, other) as tools:
+        assert [tool.name for tool in tools] == ["shop_price", "market_hall_price", "opening"]
+        assert call(tools, "shop_price", item="bread") == "bread costs 5"
+        assert call(tools, "market_hall_price", item="bread") == "bread costs 99"
+    with pytest.raises(ToolBroken), mcp(server, ["/no/such/program"], timeout=5):
+        pass  # one that is missing is no smaller offer
+    with pytest.raises(AgentError):
+        mcp()
+
+
+def test_resources_are_listed_and_read_where_asked_for(server):
+    @server.resource("rules://opening", description="When we open.")
+    def opening() -> str:
+        return "at six"
+
+    @server.resource("stock://{item}")
+    def stock(item: str) -> str:
+        return f"{len(item)} of {item}"
+
+    with mcp(server) as tools:
+        assert [tool.name for tool in tools] == ["price"]
+    with mcp(server, resources=True) as tools:
+        assert [tool.name for tool in tools] == ["price", "list_resources", "read_resource"]
+        listed = [json.loads(line) for line in call(tools, "list_resources").splitlines()]
+        assert [one["uri"] for one in listed] == ["rules://opening", "stock://{item}"]
+        assert listed[0]["description"] == "When we open."
+        assert call(tools, "read_resource", uri="rules://opening") == "at six"
+        assert call(tools, "read_resource", uri="stock://bread") == "5 of bread"
+        for wrong in ({"uri": "rules://none"}, {}):
+            assert call(tools, "read_resource", **wrong).startswith("Error")
+    with mcp(low_level([["a"]]), resources=True) as tools:  # which has none
+        assert [tool.name for tool in tools] == ["a"]
+
+
+def test_a_shared_connection_serves_episodes_at_once_and_is_made_anew(server):
+    sessions = []
+    counting = server.streamable_http_app
+
+    def app():
+        inner = counting()
+
+        async def counted(scope, receive, send):
+            if scope["type"] == "http":
+                sessions.append(scope["client"])
+            await inner(scope, receive, send)
+
+        return counted
+
+    server.streamable_http_app = app
+    with served(server) as port:
+        shared = mcp(f"http://127.0.0.1:{port}/mcp", shared=True, timeout=10)
+
+        def one(number):
+            policy = talk({"item": "x" * number})
+            make_episode(number, policy).converse("?", tools=shared)
+            return results(policy)
+
+        one(1)
+        before = len(sessions)
+        with ThreadPoolExecutor(16) as pool:
+            assert list(pool.map(one, range(1, 101))) == [
+                [f"{'x' * n} costs {n}"] for n in range(1, 101)
+            ]
+        assert len(sessions) - before == 100  # the calls alone: nobody connected or listed again
+    policy = talk({"item": "bread"})
+    with pytest.raises(ToolBroken):
+        make_episode(1, policy).converse("?", tools=shared, tool_attempts=1)
+    with served(server, port):
+        assert one(3) == ["xxx costs 3"]
+    shared.close()
+
+
+def test_one_that_is_not_shared_belongs_to_one_block_at_a_time(server):
+    tools = mcp(server)
+    with tools as first:
+        with pytest.raises(AgentError, match="shared=True"), tools:
+            pass
+        assert call(first, "price", item="bread") == "bread costs 5"
+    with pytest.raises(AgentError):
+        first[0].run('{"item": "bread"}')
+    with tools as again:
+        assert call(again, "price", item="bread") == "bread costs 5"

@@ -45,6 +45,7 @@ PAGES = {
     "base-url": (PARIS, says_paris),
     "langgraph": (PEOPLE, looks_it_up),
     "pydantic-ai": (PEOPLE, looks_it_up),
+    "mcp": (PEOPLE, looks_it_up),
 }
 
 

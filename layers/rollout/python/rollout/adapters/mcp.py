@@ -1,164 +1,243 @@
-"""Tools of a Model Context Protocol server, through the official SDK."""
+"""Tools of Model Context Protocol servers, through the official SDK."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-import time
-from collections.abc import Coroutine
-from concurrent.futures import Future
-from threading import Thread
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from functools import partial
+from threading import Lock
 from typing import Any
 
+from rollout.adapters.mcp_connections import Connections, Refused
 from rollout.adapters.packages import needed
-from rollout.backoff import Backoff
-from rollout.errors import ToolBroken
+from rollout.errors import AgentError, ToolBroken
 from rollout.tools import Tool
 from rollout.values import json_text
 
-# Attempts to connect, and the seconds between them.
-_ATTEMPTS = 3
-_PAUSES = Backoff(first=0.25, longest=2.0, factor=4.0, least=0.5)
 # What OpenAI's pattern for a function's name does not have: [a-zA-Z0-9_-]{1,64}.
 _REFUSED = re.compile(r"[^a-zA-Z0-9_-]")
 _LONGEST_NAME = 64
-_INVALID_PARAMS = -32602  # JSON-RPC's code for arguments the tool does not take
+# JSON-RPC's code for arguments that are wrong, and the protocol's older one for an unknown resource.
+_MODELS_MISTAKES = (-32602, -32002)
+
+_NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}}
+_URI = {
+    "type": "object",
+    "properties": {"uri": {"type": "string", "description": "The resource's URI."}},
+    "required": ["uri"],
+}
 
 
 class mcp:  # noqa: N801 - used as ``with mcp("…") as tools``
-    """Connects to an MCP server for the length of a ``with`` block.
+    """Connects to MCP servers for the length of a ``with`` block.
 
     Example::
 
         reply = episode.converse(question, tools=mcp("https://tools.example.com/mcp"))
 
-        with mcp("https://tools.example.com/mcp") as tools:  # one connection, several conversations
+        with mcp(shop_url, ["python", "files_server.py"]) as tools:  # two servers, several conversations
             first = episode.converse(question, tools=tools)
+
+        STATELESS = mcp("https://search.example.com/mcp", shared=True)  # for all episodes of the process
 
     A tool that answers with an error has refused: the model reads it. A server that is gone or slow is
     broken infrastructure, as with any tool: connecting is tried again, twice, as a call is.
 
     Names that chat-completions servers refuse (``files.read``) are offered with ``_`` in place of what
-    they refuse, and called by their own.
+    they refuse, and called by their own. Where two servers have a tool of one name, each is offered
+    with its server's name before it.
 
     Args:
-        server: the URL of a streamable HTTP server, or what the SDK's ``Client`` takes besides (a
-            transport, a server object in a test).
+        *servers: each the URL of a streamable HTTP server, a command as a list, which is started and
+            spoken to over its standard input and output (without this process's credentials: the SDK
+            hands on ``PATH``, ``HOME`` and the like), or what the SDK's ``Client`` takes besides
+            (``StdioServerParameters``, a transport, a server object in a test).
+        resources: whether to offer what the servers have as resources, with two tools to list and to
+            read them.
+        shared: whether one connection serves every episode of the process and stays open. Only for
+            servers that remember nothing of a session; a connection that breaks is made anew.
         timeout: seconds for connecting and for each call.
     """
 
-    def __init__(self, server: Any, *, timeout: float = 30.0) -> None:
-        self._sdk = needed("mcp", "mcp")
-        self._server = server
+    def __init__(
+        self, *servers: Any, resources: bool = False, shared: bool = False, timeout: float = 30.0
+    ) -> None:
+        needed("mcp", "mcp")
+        if not servers:
+            raise AgentError("mcp(…) needs a server: a URL, or a command as a list.")
+        self._servers = servers
+        self._resources = resources
+        self._shared = shared
         self._timeout = timeout
-        self._loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self._loop.run_forever, name="mcp", daemon=True)
-        self._ready: Future[list[Tool]] = Future()
-        self._done: asyncio.Event | None = None
-        self._session: Future[None] | None = None
+        self._lock = Lock()
+        self._connections: Connections | None = None
+        self._offered: list[_Offered] = []
 
     def __enter__(self) -> list[Tool]:
-        self._thread.start()
-        try:
-            for attempt in range(1, _ATTEMPTS):
-                try:
-                    return self._connect()
-                except ToolBroken:
-                    time.sleep(_PAUSES.pause(attempt))
-            return self._connect()
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def _connect(self) -> list[Tool]:
-        self._ready = Future()
-        self._session = asyncio.run_coroutine_threadsafe(self._connected(), self._loop)
-        return self._wait(self._ready, "connecting")
+        with self._lock:
+            if self._connections is not None and not self._shared:
+                raise AgentError(
+                    "This mcp(…) is in use; make one inside the agent, for each episode its own, or "
+                    "write shared=True for a server that remembers nothing."
+                )
+            self._connect()
+            return _tools(self._offered, self._call)
 
     def __exit__(self, *_: object) -> None:
-        if self._done is not None:
-            self._loop.call_soon_threadsafe(self._done.set)
-        if self._session is not None:
-            try:
-                self._session.result(self._timeout)
-            except Exception:  # noqa: BLE001 - it is over; what broke was told where it mattered
-                self._session.cancel()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(self._timeout)
-        if not self._loop.is_running():
-            self._loop.close()
+        if not self._shared:
+            self.close()
 
-    async def _connected(self) -> None:
-        """Hold the connection until the block ends; the task that opens it must close it."""
-        self._done = asyncio.Event()
+    def close(self) -> None:
+        """Close the connections; for one that is shared, when the process needs it no more."""
+        with self._lock:
+            self._disconnect()
+
+    def _connect(self) -> Connections:
+        """The open connections; made if there are none, or where shared ones are broken."""
+        if self._connections is not None and self._connections.broken and self._shared:
+            self._disconnect()
+        if self._connections is None:
+            self._connections = made = Connections(self._servers, self._timeout)
+            try:
+                listed = made.open(partial(_listed, resources=self._resources))
+            except BaseException:
+                self._disconnect()
+                raise
+            self._offered = [offered for each in listed for offered in each]
+        return self._connections
+
+    def _disconnect(self) -> None:
+        connections, self._connections = self._connections, None
+        if connections is not None:
+            connections.close()
+
+    def _call(self, offered: _Offered, arguments: dict[str, Any]) -> str:
+        with self._lock:
+            if self._connections is None and not self._shared:
+                raise AgentError("The block of this mcp(…) has ended, and its tools with it.")
+            connections = self._connect()
+        work = offered.call(connections.clients[offered.server], arguments)
         try:
-            async with self._sdk.Client(self._server) as client:
-                self._ready.set_result(await self._listed(client))
-                await self._done.wait()
-        except BaseException as error:
-            if not self._ready.done():
-                self._ready.set_exception(error)
+            return connections.run(work, f"calling {offered.name!r}")
+        except ToolBroken as broken:
+            error = broken.__cause__
+            if getattr(error, "code", None) in _MODELS_MISTAKES:
+                raise Refused(str(error)) from None
+            connections.broken = True
             raise
 
-    async def _listed(self, client: Any) -> list[Tool]:
-        """All tools, page by page; a server that gives a page twice has no more."""
-        found: list[Any] = []
-        cursor, seen = None, set[str]()
-        while cursor not in seen:
-            if cursor is not None:
-                seen.add(cursor)
-            page = await client.list_tools(cursor=cursor)
-            found += page.tools
-            cursor = page.next_cursor
-            if not cursor:
-                break
-        names = _offered([tool.name for tool in found])
-        return [self._tool(client, tool, name) for tool, name in zip(found, names, strict=True)]
 
-    def _tool(self, client: Any, listed: Any, name: str) -> Tool:
-        def call(arguments: str) -> Any:
+@dataclass(frozen=True, slots=True)
+class _Offered:
+    """What a server offers the model to call.
+
+    Args:
+        server: its place among the servers.
+        server_name: as it calls itself.
+        name: as the server knows it.
+        call: calls it through the client that is connected now.
+    """
+
+    server: int
+    server_name: str
+    name: str
+    description: str
+    parameters: dict[str, Any]
+    call: Callable[[Any, dict[str, Any]], Coroutine[Any, Any, str]]
+
+
+async def _listed(place: int, client: Any, *, resources: bool) -> list[_Offered]:
+    """What one server offers."""
+    info = client.server_info
+    name = str(info.name) if info else f"server_{place + 1}"
+    capabilities = client.server_capabilities
+    found: list[_Offered] = []
+    if capabilities.tools is not None:
+        found += [_of_tool(place, name, tool) for tool in await _pages(client.list_tools, "tools")]
+    if resources and capabilities.resources is not None:
+        found += _of_resources(place, name)
+    return found
+
+
+async def _pages(request: Callable[..., Coroutine[Any, Any, Any]], field: str) -> list[Any]:
+    """Everything a server lists, page by page; one that gives a page twice has no more."""
+    found: list[Any] = []
+    cursor, seen = None, set[str]()
+    while cursor not in seen:
+        if cursor is not None:
+            seen.add(cursor)
+        page = await request(cursor=cursor)
+        found += getattr(page, field)
+        cursor = page.next_cursor
+        if not cursor:
+            break
+    return found
+
+
+def _of_tool(server: int, server_name: str, tool: Any) -> _Offered:
+    async def call(client: Any, arguments: dict[str, Any]) -> str:
+        return _result(await client.call_tool(tool.name, arguments))
+
+    parameters = dict(tool.input_schema)
+    return _Offered(server, server_name, tool.name, tool.description or "", parameters, call)
+
+
+def _of_resources(server: int, server_name: str) -> list[_Offered]:
+    async def listing(client: Any, _: dict[str, Any]) -> str:
+        kinds = (
+            (client.list_resources, "resources"),
+            (client.list_resource_templates, "resource_templates"),
+        )
+        found = [one for request, field in kinds for one in await _pages(request, field)]
+        return "\n".join(json_text(_link(one)) for one in found) or "There are none."
+
+    async def reading(client: Any, arguments: dict[str, Any]) -> str:
+        answer = await client.read_resource(str(arguments.get("uri", "")))
+        return "\n".join(_contents(each) for each in answer.contents)
+
+    of = f"of {server_name}"
+    listed = f"List the resources {of}: what can be read, and templates of their URIs."
+    read = f"Read a resource {of} by its URI."
+    return [
+        _Offered(server, server_name, "list_resources", listed, _NO_ARGUMENTS, listing),
+        _Offered(server, server_name, "read_resource", read, _URI, reading),
+    ]
+
+
+def _tools(
+    offered: Sequence[_Offered], call: Callable[[_Offered, dict[str, Any]], str]
+) -> list[Tool]:
+    """Tools for the model, each under a name of its own."""
+    own = [one.name for one in offered]
+    servers = {name: {one.server for one in offered if one.name == name} for name in own}
+    names = _unlike(
+        [f"{o.server_name}_{o.name}" if len(servers[o.name]) > 1 else o.name for o in offered]
+    )
+
+    def tool(one: _Offered, name: str) -> Tool:
+        def called(arguments: str) -> str:
             sent = json.loads(arguments or "{}")
             if not isinstance(sent, dict):
                 raise ValueError("the arguments are not a JSON object")
-            return self._result(self._run(client.call_tool(listed.name, sent), listed.name))
+            return call(one, sent)  # pyright: ignore[reportUnknownArgumentType] - JSON
 
-        return Tool(
-            name=name,
-            description=listed.description or "",
-            parameters=dict(listed.input_schema),
-            call=call,
-        )
+        return Tool(name=name, description=one.description, parameters=one.parameters, call=called)
 
-    def _run(self, work: Coroutine[Any, Any, Any], name: str) -> Any:
-        try:
-            return self._wait(asyncio.run_coroutine_threadsafe(work, self._loop), f"tool {name!r}")
-        except ToolBroken as broken:
-            error: Any = broken.__cause__
-            if isinstance(error, self._sdk.MCPError) and error.code == _INVALID_PARAMS:
-                raise ValueError(str(error)) from None  # the model's mistake
-            raise
+    return [tool(one, name) for one, name in zip(offered, names, strict=True)]
 
-    def _wait(self, future: Future[Any], what: str) -> Any:
-        try:
-            return future.result(self._timeout)
-        except Exception as error:
-            future.cancel()
-            raise ToolBroken(
-                f"The MCP server failed while {what}: {type(error).__name__}."
-            ) from error
 
-    @staticmethod
-    def _result(answer: Any) -> str:
-        parts = [_content(part) for part in answer.content]
-        structured = answer.structured_content
-        # Where there is text it says the same, by the protocol; alone it is all there is.
-        if structured is not None and not any(part.type == "text" for part in answer.content):
-            parts.append(json_text(structured))
-        text = "\n".join(part for part in parts if part)
-        if answer.is_error:
-            raise ValueError(text or "the tool refused")
-        return text
+def _result(answer: Any) -> str:
+    parts = [_content(part) for part in answer.content]
+    structured = answer.structured_content
+    # Where there is text it says the same, by the protocol; alone it is all there is.
+    if structured is not None and not any(part.type == "text" for part in answer.content):
+        parts.append(json_text(structured))
+    text = "\n".join(part for part in parts if part)
+    if answer.is_error:
+        raise Refused(text or "the tool refused")
+    return text
 
 
 def _content(part: Any) -> str:
@@ -166,19 +245,29 @@ def _content(part: Any) -> str:
     if part.type == "text":
         return part.text
     if part.type == "resource":
-        resource = part.resource
-        if getattr(resource, "text", None) is not None:
-            return resource.text
-        kind = resource.mime_type or "unknown type"
-        return f"[{resource.uri}: {kind}, base64] {resource.blob}"
+        return _contents(part.resource)
     if part.type == "resource_link":
-        link = {"uri": str(part.uri), "name": part.name, "title": part.title,
-                "description": part.description, "mime_type": part.mime_type}  # fmt: skip
-        return json_text({name: value for name, value in link.items() if value})
+        return json_text(_link(part))
     return f"[{part.type}: {getattr(part, 'mime_type', '')}]"
 
 
-def _offered(names: list[str]) -> list[str]:
+def _contents(resource: Any) -> str:
+    """What a resource holds, as text."""
+    if getattr(resource, "text", None) is not None:
+        return resource.text
+    kind = resource.mime_type or "unknown type"
+    return f"[{resource.uri}: {kind}, base64] {resource.blob}"
+
+
+def _link(resource: Any) -> dict[str, str]:
+    """What is told of a resource, or of a template of resources, without its contents."""
+    uri = getattr(resource, "uri", None) or getattr(resource, "uri_template", None)
+    link = {"uri": str(uri), "name": resource.name, "title": resource.title,
+            "description": resource.description, "mime_type": resource.mime_type}  # fmt: skip
+    return {name: value for name, value in link.items() if value}
+
+
+def _unlike(names: list[str]) -> list[str]:
     """Names that every chat-completions server takes, told apart where they come out equal."""
     made: list[str] = []
     for name in names:
