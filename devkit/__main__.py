@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from typing import NoReturn
 
 from rich.console import Console
 
@@ -15,8 +17,10 @@ from devkit.commands import (
     drain,
     export,
     init,
+    interrupts,
     lock,
     new,
+    play,
     probe,
     rehearse,
     report,
@@ -25,11 +29,13 @@ from devkit.commands import (
     run,
     train,
 )
+from devkit.commands.interrupts import INTERRUPTED
 from devkit.places import find_code
 
 # Each registers its commands; a command takes the parsed options and a console, returns the exit code.
 _COMMANDS = (
-    init, new, rows, run, rehearse, train, probe, report, rescore, export, check, lock, build, deploy,
+    init, new, rows, run, play, rehearse, train, probe, report, rescore, export, check, lock, build,
+    deploy,
     console, drain,
 )  # fmt: skip
 
@@ -49,5 +55,23 @@ def main(arguments: list[str] | None = None) -> int:
     return options.command(options, Console())
 
 
+def entry() -> NoReturn:
+    """The command line as a process: once it was told to stop, no thread holds it up.
+
+    A turn that is being sampled, or an agent that waits for one, cannot be interrupted; Python would wait
+    for their threads.
+    """
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped.\n")
+        code = INTERRUPTED
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code == INTERRUPTED or interrupts.was_told():
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import math
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -68,7 +69,10 @@ def agent_loads(checked: AgentAndDataset) -> Iterator[CheckResult]:
     try:
         loaded = load_agent(checked.agent)
     except AgentUnavailable as problem:
-        yield error("agent", problem.detail, "Correct the parameter Agent or the agent's module.")
+        mend = "Correct the parameter Agent or the agent's module."
+        if problem.__cause__ is not None:
+            mend += "\n" + _traced(problem.__cause__)
+        yield error("agent", problem.detail, mend)
         return
     if not loaded.replay:
         yield warning(
@@ -174,6 +178,7 @@ def rewards_ordered(checked: AgentAndDataset) -> Iterator[CheckResult]:
         return
     failed: list[str] = []
     kinds: Counter[str] = Counter()
+    first = ""
     every = checked.instances()
     instances = every[:: math.ceil(len(every) / _PROVED)] if every else []
     for number, instance in instances:
@@ -183,17 +188,23 @@ def rewards_ordered(checked: AgentAndDataset) -> Iterator[CheckResult]:
         except Exception as problem:  # noqa: BLE001 - whatever a row does to it is the finding
             failed.append(f"line {number}")
             kinds[type(problem).__name__] += 1
+            first = first or _traced(problem)
     if failed:
         yield error(
             "validate",
             f"The agent's validate does not hold for {', '.join(failed[:_SHOWN])} "
             f"({', '.join(f'{n} {kind}' for kind, n in kinds.items())}).",
-            "Correct the rows, or the reward; rehearse shows one rollout in full.",
+            f"Correct the rows, or the reward; {failed[0]} raised:\n{first}",
             f"{len(failed)} of {len(instances)} rows",
         )
     elif instances:
         measured = f"{len(instances)} of {len(every)} rows"
         yield ok("validate", "The gold script earns most on every row that was played.", measured)
+
+
+def _traced(raised: BaseException) -> str:
+    """What the user's code raised, as Python writes it."""
+    return "".join(traceback.format_exception(raised)).rstrip()
 
 
 def _fault(row: Any) -> str | None:

@@ -45,6 +45,9 @@ def register(commands: Any) -> None:
     parser.add_argument("--job-role", default="", help="ARN of the role the job runs with")
     parser.add_argument("--config-env", default="default", help="profile of samconfig.toml")
     parser.add_argument("--region", help="of the stack (default AWS_REGION, else us-west-2)")
+    parser.add_argument(
+        "--agent", default="", help="module:function (default: the parameter Agent of the stack)"
+    )
     parser.add_argument("--dataset", type=Path, help="JSONL with a prompt column")
     parser.add_argument("--rehearsal", type=Path, help="a rehearsal to take turns and seconds from")
     parser.add_argument("--turns", type=float, help="of a rollout (default 10)")
@@ -171,7 +174,7 @@ def _plan(options: argparse.Namespace) -> StackPlan:
 
 def _agent_and_dataset(plan: StackPlan, options: argparse.Namespace) -> AgentAndDataset:
     """The agent to check, with the dataset named, or the one that comes with it."""
-    path = plan.parameters["Agent"]
+    path = options.agent or plan.parameters["Agent"]
     own = dataset_of(path)
     dataset = options.dataset or (own if own.exists() else None)
     if dataset is not None and not dataset.is_file():

@@ -10,7 +10,15 @@ from contextlib import contextmanager
 from rich.console import Console
 
 # Seconds that rollouts in flight are waited for after Ctrl-C.
-DRAIN_SECONDS = 60.0
+DRAIN_SECONDS = 10.0
+# Exit code of a command that was stopped before its end.
+INTERRUPTED = 130
+_told = threading.Event()
+
+
+def was_told() -> bool:
+    """Whether this process was told to stop."""
+    return _told.is_set()
 
 
 @contextmanager
@@ -22,6 +30,7 @@ def stopping(console: Console) -> Generator[threading.Event]:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
+        _told.set()
         console.print(
             f"\nStopping: waiting up to {DRAIN_SECONDS:g} s for rollouts in flight (again: at once)"
         )
@@ -39,6 +48,7 @@ def wait_for_signal() -> None:
 
     def end(*_: object) -> None:
         stop.set()
+        _told.set()
 
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, end)

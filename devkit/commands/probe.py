@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from devkit.commands.arguments import add_dataset, at_least
-from devkit.commands.interrupts import stopping
-from devkit.commands.messages import complain, refuse
+from devkit.commands.interrupts import INTERRUPTED, stopping
+from devkit.commands.messages import refuse, show_raised
 from devkit.detectors.bench import Bench
 from devkit.detectors.cheap import CHEAP
 from devkit.detectors.detect import Fault, detect
@@ -24,7 +24,7 @@ from devkit.emulator.job_runtime import PolicyFunction, SampleRequest
 from devkit.emulator.stack import EmulatedStack
 from devkit.policies.probes import PROBES, probe
 from devkit.policies.scripts import script_of
-from devkit.rehearsal.agent_errors import AgentErrors
+from devkit.raised import Raised
 from devkit.rehearsal.client import RolloutClient
 from devkit.rehearsal.dataset import ChosenRows, survey
 from devkit.rehearsal.play import play
@@ -116,7 +116,7 @@ def _probe(options: argparse.Namespace, console: Console) -> int:
         return refuse(people, error)
     total = rows.count * (len(PROBES) + 1)
     records: dict[str, list[RolloutRecord]] = {name: [] for name in (_GOLD, *PROBES)}
-    raised = AgentErrors()
+    raised = Raised()
     with (
         stopping(people) as stop,
         ProgressDisplay(people, total) as live,
@@ -126,8 +126,8 @@ def _probe(options: argparse.Namespace, console: Console) -> int:
             live.add(record)
     if live.ended < total:
         people.print("Stopped; nothing is judged.")
-        return 130
-    complain("The agent raised", raised, people)
+        return INTERRUPTED
+    show_raised(raised, people)
     gold = {record.group: record.reward for record in records.pop(_GOLD)}
     lost = sorted(row for row, reward in gold.items() if reward is None)
     results = [result_of(name, found, gold, options.allow) for name, found in records.items()]
@@ -193,7 +193,7 @@ def _play(
     rows: ChosenRows,
     policy: PolicyFunction,
     stop: Any,
-    raised: AgentErrors,
+    raised: Raised,
 ) -> Iterator[RolloutRecord]:
     """Play every row under gold and each probe; the member's number tells which."""
     names = (_GOLD, *PROBES)

@@ -12,11 +12,11 @@ from typing import Any
 from rich.console import Console
 
 from devkit.commands.arguments import add_dataset, at_least
-from devkit.commands.interrupts import DRAIN_SECONDS, stopping
+from devkit.commands.interrupts import DRAIN_SECONDS, INTERRUPTED, stopping
 from devkit.commands.judging import conclude
-from devkit.commands.messages import complain, refuse
+from devkit.commands.messages import complain, refuse, show_raised
 from devkit.emulator.faults import PRESETS
-from devkit.rehearsal.agent_errors import AgentErrors
+from devkit.raised import Raised
 from devkit.rehearsal.client import Unreachable
 from devkit.rehearsal.open_target import deployed_target, local_target
 from devkit.rehearsal.planning import RehearsalPlan, plan_of
@@ -28,7 +28,6 @@ from devkit.rehearsal.run_files import append_rollout, read_rollouts
 from devkit.rehearsal.target import Target
 from rollout.errors import AgentUnavailable
 
-_INTERRUPTED = 130
 _EPILOG = """\
 policies:
   scripted              the agent's gold script in --skill of the rollouts, its poor one in the others
@@ -38,6 +37,7 @@ policies:
   bedrock:MODEL         Amazon Bedrock, with your AWS credentials
   endpoint:NAME         a SageMaker endpoint, through the stack's own InvokeEndpoint path
   probe:NAME            one probe; all of them: rollout probe
+  MODULE:NAME           your own: a function, class or object (docs/rehearsal.md, Policies)
 
 modes:
   inline   inside the request, within 25 s, as API Gateway allows; the default for scripts and probes
@@ -115,7 +115,7 @@ def _rehearse(options: argparse.Namespace, console: Console) -> int:
     if plan.faults.says:
         console.print(f"Faults: {plan.faults.says}.", highlight=False)
     tasks = tasks_of(plan.rows, begun.group_size, name=begun.name, done=done)
-    raised = AgentErrors()
+    raised = Raised()
     try:
         with (
             _target(plan, options, console, raised) as target,
@@ -137,15 +137,16 @@ def _rehearse(options: argparse.Namespace, console: Console) -> int:
         console.print(f"[red]Not reached:[/red] {error}", soft_wrap=True, highlight=False)
         return _go_on(plan.run, console, 1)
     except KeyboardInterrupt:
-        return _go_on(plan.run, console, _INTERRUPTED)
+        return _go_on(plan.run, console, INTERRUPTED)
     finally:
         complain("The policy's server", plan.policy.complaints(), console)
-        complain("The agent raised", raised, console)
+        show_raised(plan.policy.raised, console, "The policy")
+        show_raised(raised, console)
     console.print(
         f"{live.ended} rollouts in this process, {live.rate:.1f} a second", highlight=False
     )
     if live.ended + len(done) < total:
-        return _go_on(plan.run, console, _INTERRUPTED)
+        return _go_on(plan.run, console, INTERRUPTED)
     return finish(plan, console)
 
 
@@ -163,7 +164,7 @@ def finish(plan: RehearsalPlan, console: Console) -> int:
 
 @contextmanager
 def _target(
-    plan: RehearsalPlan, options: argparse.Namespace, console: Console, raised: AgentErrors
+    plan: RehearsalPlan, options: argparse.Namespace, console: Console, raised: Raised
 ) -> Generator[Target]:
     with ExitStack() as opened:
         if plan.manifest.mode == "url":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
@@ -15,9 +14,11 @@ from rich.table import Table
 
 from devkit.commands import run_for_sam
 from devkit.commands.interrupts import wait_for_signal
+from devkit.commands.messages import complain, refuse, show_raised
 from devkit.emulator.stack import JOB_ARN, EmulatedStack
 from devkit.places import dataset_of, default_agent
-from devkit.policies.named import scripted
+from devkit.policies.named import choose
+from devkit.raised import Raised
 from devkit.rehearsal.play import play_groups, read_rows, statistics_of
 from devkit.rehearsal.run_files import RolloutRecord
 from rollout.agent import load_agent
@@ -38,6 +39,9 @@ def register(commands: Any) -> None:
     run.add_argument(
         "--sam", action="store_true", help="serve what sam local needs, at fixed ports"
     )
+    run.add_argument(
+        "--policy", default="scripted", help="as of rollout rehearse: a script, server, MODULE:NAME"
+    )
     run.add_argument("--turn-seconds", type=float, default=0.0, help="time the policy takes")
     run.add_argument("--skill", type=float, default=0.75, help="share of rollouts played right")
     run.set_defaults(command=_run)
@@ -51,13 +55,16 @@ def _run(options: argparse.Namespace, console: Console) -> int:
 def _run_in(scratch: str, options: argparse.Namespace, console: Console) -> int:
     try:
         agent = load_agent(options.agent)
-        policy = scripted(agent.name, "", options.skill, turn=options.turn_seconds)
-    except AgentUnavailable as error:
-        console.print(f"[red]{error.title}:[/red] {error.detail}")
-        return 2
-    except ValueError as error:
-        console.print(f"[red]No script to play:[/red] {error}")
-        return 2
+        chosen = choose(
+            options.policy, agent=agent.name, skill=options.skill, turn=options.turn_seconds
+        )
+        if chosen.model_endpoint:
+            raise ValueError(
+                "endpoint: is for rollout rehearse; the stack here samples as a job does"
+            )
+    except (AgentUnavailable, ValueError) as error:
+        return refuse(console, error)
+    policy = chosen.sample
     data = options.data or dataset_of(options.agent)
     try:
         rows = read_rows(data, None if options.sam else options.limit)
@@ -68,6 +75,7 @@ def _run_in(scratch: str, options: argparse.Namespace, console: Console) -> int:
         # The sample events are about the environment's own first row.
         problems = rows + (read_rows(dataset_of(options.agent), None) if options.data else [])
         return run_for_sam.serve(policy, problems, options, console)
+    raised = Raised()
     try:
         stack = EmulatedStack(
             policy,
@@ -75,6 +83,7 @@ def _run_in(scratch: str, options: argparse.Namespace, console: Console) -> int:
             port=options.port,
             durable=Path(scratch) if options.durable else None,
             state=options.state,
+            on_agent_error=raised.note,
         )
     except OSError as error:
         console.print(f"[red]Port {options.port} cannot be used[/red] ({error}); try PORT=3001.")
@@ -82,8 +91,11 @@ def _run_in(scratch: str, options: argparse.Namespace, console: Console) -> int:
     with stack:
         played = _play(stack, rows, options, console)
         _show(played, console)
+        show_raised(chosen.raised, console, "The policy")
+        complain("The policy's server", chosen.complaints(), console)
+        show_raised(raised, console)
         if not options.once:
-            _serve(stack, rows[0], console)
+            _serve(stack, data, console)
     return 1 if any(row.http_status != 200 or row.reward is None for row in played) else 0
 
 
@@ -131,24 +143,19 @@ def _show(played: list[RolloutRecord], console: Console) -> None:
         console.print(f"{name.replace('_', ' '):>22}  {text}", highlight=False)
 
 
-def _serve(stack: EmulatedStack, instance: dict[str, Any], console: Console) -> None:
-    trajectory_id = f"try-{int(time.time())}"
-    body = json.dumps(stack.request(trajectory_id, instance))
-    path = Path(f"/tmp/{trajectory_id}.json")  # noqa: S108 - a sample body for the curl line below
-    path.write_text(body)
-    console.print(f"\nAPI         {stack.url}  (GET /health, POST /rollout)", highlight=False)
-    console.print(
-        f"Console     {stack.console_url}  (jobs, rewards, trajectories)", highlight=False
-    )
-    console.print(f"Job Runtime {stack.simulator.url}  (simulated; job {JOB_ARN})", highlight=False)
-    console.print(
-        f"Try:        curl -s {stack.url}/rollout -d @{path}", highlight=False, soft_wrap=True
-    )
+def _serve(stack: EmulatedStack, data: Path, console: Console) -> None:
+    def say(text: str) -> None:
+        console.print(text, highlight=False, soft_wrap=True)
+
+    say(f"\nAPI         {stack.url}  (GET /health, POST /rollout)")
+    say(f"Console     {stack.console_url}  (jobs, rewards, trajectories)")
+    say(f"Job Runtime {stack.simulator.url}  (simulated; job {JOB_ARN})")
+    say(f"Try a row:  rollout play {data} --row 0 --url {stack.url}")
+    head, local = f"head -1 {data}", f"curl -s {stack.url}/local/requests -d @-"
+    say(f"or:         {head} | {local} | curl -s {stack.url}/rollout -d @-")
     if stack.service is not None:
         url = stack.service.url
-        console.print(f"Lambda      {url}  (the functions job and sweep)", highlight=False)
-        call = f"curl -s {url}/2015-03-31/functions/job/invocations -d @EVENT.json"
-        console.print(f"As a job:   {call}", highlight=False, soft_wrap=True)
+        say(f"Lambda      {url}  (the functions job and sweep)")
+        say(f"As a job:   curl -s {url}/2015-03-31/functions/job/invocations -d @EVENT.json")
     console.print("Ctrl-C stops.")
     wait_for_signal()
-    path.unlink(missing_ok=True)

@@ -14,13 +14,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from devkit.commands.arguments import add_dataset, at_least
-from devkit.commands.messages import refuse
+from devkit.commands.messages import refuse, show_raised
 from devkit.emulator.stack import EmulatedStack
+from devkit.raised import Raised
 from devkit.rehearsal.client import RolloutClient
 from devkit.rehearsal.dataset import survey
 from devkit.rehearsal.target import LocalJob
 from devkit.training.behaviours import behaviours_of
-from devkit.training.grpo import SoftmaxPolicy
+from devkit.training.grpo import Learner, SoftmaxPolicy
+from devkit.training.learner import PluggedLearner
 from devkit.training.outcome import outcome_of
 from devkit.training.trainer import Step, train
 from rollout.agent import load_agent
@@ -49,6 +51,11 @@ def register(commands: Any) -> None:
     parser.add_argument("--batch-size", type=at_least(1), default=8, help="problems a step (8)")
     parser.add_argument("--group-size", type=at_least(2), default=8, help="rollouts of each (8)")
     parser.add_argument(
+        "--policy",
+        default="",
+        help="MODULE:NAME of a policy of your own with sample, learn and describe (docs/training.md)",
+    )
+    parser.add_argument(
         "--behaviours", default="", help="NAME or probe:NAME, with commas (all of them)"
     )
     parser.add_argument("--skill", type=float, default=0.05, help="gold's share at first (0.05)")
@@ -64,19 +71,22 @@ def register(commands: Any) -> None:
 def _train(options: argparse.Namespace, console: Console) -> int:
     try:
         load_agent(options.agent)
-        names = [name.strip() for name in options.behaviours.split(",") if name.strip()]
-        behaviours = behaviours_of(options.agent, names)
-        shares = {"gold": options.skill} if "gold" in behaviours else {}
-        policy = SoftmaxPolicy(behaviours, shares=shares, rate=options.rate, seed=options.seed)
+        policy = _learner(options)
         chosen = survey(options.dataset).choose(
             limit=options.limit, sample=options.sample, seed=options.seed
         )
         rows = [instance for _, instance in chosen]
         out: Path = options.out or Path("runs") / f"train-{int(time.time())}"
         out.mkdir(parents=True, exist_ok=True)
-        steps = _shown(_steps(policy, rows, options), options, console, out / "training.jsonl")
+        raised = Raised()
+        course = _steps(policy, rows, options, raised)
+        steps = _shown(course, options, console, out / "training.jsonl")
     except (AgentUnavailable, OSError, ValueError) as error:
         return refuse(console, error)
+    people = Console(stderr=True) if options.json else console
+    if isinstance(policy, PluggedLearner):
+        show_raised(policy.raised, people, "The policy")
+    show_raised(raised, people)
     outcome = outcome_of(steps)
     (out / "outcome.json").write_text(json.dumps(outcome.document(), indent=2) + "\n")
     if options.json:
@@ -87,10 +97,27 @@ def _train(options: argparse.Namespace, console: Console) -> int:
     return 0 if outcome.shown == "learned" else 1
 
 
+def _learner(options: argparse.Namespace) -> Learner:
+    """The policy to train: the user's own, or a softmax over behaviours.
+
+    Raises:
+        ValueError: there is none, or it does not learn.
+    """
+    if options.policy:
+        return PluggedLearner(options.policy)
+    names = [name.strip() for name in options.behaviours.split(",") if name.strip()]
+    behaviours = behaviours_of(options.agent, names)
+    shares = {"gold": options.skill} if "gold" in behaviours else {}
+    return SoftmaxPolicy(behaviours, shares=shares, rate=options.rate, seed=options.seed)
+
+
 def _steps(
-    policy: SoftmaxPolicy, rows: Sequence[dict[str, Any]], options: argparse.Namespace
+    policy: Learner,
+    rows: Sequence[dict[str, Any]],
+    options: argparse.Namespace,
+    raised: Raised,
 ) -> Iterator[Step]:
-    with EmulatedStack(policy.sample, agent=options.agent) as stack:
+    with EmulatedStack(policy.sample, agent=options.agent, on_agent_error=raised.note) as stack:
         caller = RolloutClient(
             stack.url, durable=False, wait_seconds=60, connections=options.concurrency
         )
@@ -127,8 +154,10 @@ def _shown(
             done.append(step)
             file.write(json.dumps(step.document()) + "\n")
             file.flush()
-            best = max(step.policy, key=lambda name: step.policy[name])
             reward = "none" if step.reward is None else f"{step.reward:.2f}"
-            says = f"reward {reward}, most often {best} ({step.policy[best]:.0%})"
+            says = f"reward {reward}"
+            if step.policy:
+                best = max(step.policy, key=lambda name: step.policy[name])
+                says += f", highest {best} ({step.policy[best]:.2g})"
             progress.update(bar, advance=1, description=says)
     return done

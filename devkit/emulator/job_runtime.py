@@ -390,6 +390,20 @@ def complete(asked: SampleRequest, message: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def completed(asked: SampleRequest, said: dict[str, Any]) -> dict[str, Any]:
+    """A policy's answer as a whole chat completion; what it left out is filled in.
+
+    Args:
+        said: an assistant message, or a chat completion that may lack id, times, model or token counts.
+    """
+    if "choices" not in said:
+        return complete(asked, said)
+    whole = complete(asked, said["choices"][0]["message"])
+    usage = whole["usage"] | (said.get("usage") or {})
+    usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
+    return {**whole, **said, "usage": usage}
+
+
 async def _before(struck: list[Fault]) -> None:
     for fault in struck:
         if fault.kind == "delay":

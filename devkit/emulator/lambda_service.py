@@ -137,7 +137,11 @@ class LambdaService:
         }
         root = str(Path(__file__).resolve().parents[2])
         environ["PYTHONPATH"] = os.pathsep.join([root, environ.get("PYTHONPATH", "")])
-        self._runner = subprocess.Popen(self._command, env=environ)  # noqa: S603 - our own module
+        # In a session of its own: Ctrl-C in a terminal is for the stack, which waits for what is in
+        # flight and then stops the runner; the runner ends by itself when its parent is gone.
+        self._runner = subprocess.Popen(  # noqa: S603 - our own module
+            self._command, env=environ, start_new_session=True
+        )
         for _ in range(600):
             if self._runner.poll() is not None:
                 raise RuntimeError("the local durable runner did not start")

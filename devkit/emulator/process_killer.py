@@ -125,6 +125,9 @@ def _once(
     event: dict[str, Any], environ: dict[str, str], plan: DeathPlan, graves: Path, pipe: Any
 ) -> None:
     """The child's main function: one invocation, its answer into the pipe."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # of a terminal: the process that started this one stops
     os.environ.update(environ)
     context = LambdaContext(function_name="rollout-worker", timeout=900)
     pipe.send(invoke(event, context, plan=plan, graves=graves))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import socket
 import sys
 import threading
@@ -43,6 +45,12 @@ def _listen(address: str, port: int) -> socket.socket:
     return made
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether uvicorn's log says more than that a request was cut off because the server stops."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, asyncio.CancelledError)
+
+
 class _Protocol(H11Protocol):
     """Hands the transport to the application, which may want to drop a connection on purpose."""
 
@@ -81,6 +89,7 @@ class Server:
             lifespan="off",
             timeout_keep_alive=75,
         )
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": self._sockets}, daemon=True
@@ -99,7 +108,7 @@ class Server:
         """Stop serving and close every connection."""
         self._server.should_exit = True
         self._server.force_exit = True
-        self._thread.join(timeout=5)
+        self._thread.join(timeout=2)
         for each in self._sockets:
             each.close()
 

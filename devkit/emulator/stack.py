@@ -17,6 +17,7 @@ from devkit.emulator.gateway import Gateway, Handler, InProcessTransport, enviro
 from devkit.emulator.in_process import answering
 from devkit.emulator.job_runtime import JobRuntimeSimulator, PolicyFunction
 from devkit.emulator.lambda_service import WORKER, EventBus, InProcess, Invoke, LambdaService
+from devkit.emulator.own_problems import with_own_problems
 from devkit.emulator.server import Server
 from devkit.emulator.store.local import LocalAws
 from devkit.emulator.template import table_properties
@@ -163,7 +164,8 @@ class EmulatedStack:
             self._open.enter_context(bus)
         gateway = Gateway(environment_of(HANDLERS / "api.py"))
         self.transport = InProcessTransport(gateway) if self._direct else None
-        server = self._open.enter_context(Server(gateway, self._port))
+        front = with_own_problems(gateway, self.simulator, JOB_ARN, self.request)
+        server = self._open.enter_context(Server(front, self._port))
         self.url = server.url
         self.console_url = self._open.enter_context(console_server(port=self._console_port)).url
 

@@ -1,4 +1,4 @@
-"""What a rehearsal plays against, by name: a script, a server, Bedrock, a SageMaker endpoint, a probe.
+"""What a rehearsal plays against, by name: script, server, Bedrock, SageMaker endpoint, probe, one's own.
 
 A policy stands behind the simulated Job Runtime, so turns reach it the way they reach the model that is
 trained. Only ``endpoint:`` is asked by the stack itself, through InvokeEndpoint.
@@ -16,11 +16,15 @@ from typing import Any
 
 from devkit.aws_session import new_session
 from devkit.emulator.job_runtime import PolicyFunction, SampleRequest
-from devkit.policies import bedrock, openai_server
+from devkit.policies import bedrock, openai_server, plugged
 from devkit.policies.probes import PROBES, probe
 from devkit.policies.scripts import script_of
+from devkit.raised import Raised
 
-NAMES = "scripted[:gold|:poor|:NAME], http(s)://HOST/v1, bedrock:MODEL, endpoint:NAME, probe:NAME"
+NAMES = (
+    "scripted[:gold|:poor|:NAME], http(s)://HOST/v1, bedrock:MODEL, endpoint:NAME, probe:NAME, "
+    "MODULE:NAME"
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class ChosenPolicy:
         environ: what the stack's environment must have for it.
         close: lets go of connections.
         complaints: what its server refused, by text, for the end of a run.
+        raised: what a user's own policy raised, for the end of a run.
+        plugged: the user's own policy, where that is what was chosen.
     """
 
     name: str
@@ -46,6 +52,8 @@ class ChosenPolicy:
     environ: Mapping[str, str] = field(default_factory=dict[str, str])
     close: Callable[[], None] = lambda: None
     complaints: Callable[[], Mapping[str, int]] = dict
+    raised: Raised = field(default_factory=Raised)
+    plugged: Any = None
 
 
 def choose(
@@ -100,6 +108,11 @@ def choose(
         if rest not in PROBES:
             raise ValueError(f"there is no probe {rest!r}; use one of {', '.join(PROBES)}")
         return ChosenPolicy(text, probe(rest), scripted=True)
+    if plugged.is_named(text):
+        own = plugged.PluggedPolicy(text)
+        return ChosenPolicy(
+            text, own.sample, close=own.close, raised=own.raised, plugged=own.policy
+        )
     raise ValueError(f"there is no policy {text!r}; use {NAMES}")
 
 

@@ -2,21 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from devkit.emulator.job_runtime import PolicyFunction, SampleRequest
+from devkit.emulator.job_runtime import PolicyFunction, SampleRequest, completed
+from devkit.rehearsal.captured import stored_turns
 from devkit.rehearsal.run_files import RolloutRecord
 from devkit.rehearsal.target import Task
-from rollout.testing import rehearse
+from rollout.agent import Agent
+from rollout.contract import InferenceParams, RolloutMetadata, RolloutRequest
+from rollout.results import Result, Rollout
+from rollout.run import play
+from rollout.settings import Limits
+from rollout.steps import InlineSteps
+from rollout.trust import Destination
+
+# What a job's rollout is sampled with, unless something else is asked for.
+PARAMS: Mapping[str, Any] = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 4_096}
+
+
+def play_here(
+    agent: Callable[[Any], Any],
+    instance: dict[str, Any],
+    sample: PolicyFunction,
+    *,
+    trajectory_id: str,
+    params: Mapping[str, Any] = PARAMS,
+    max_turns: int = 50,
+    seconds: float = 60.0,
+) -> Result:
+    """Play one rollout of an agent against a policy.
+
+    Args:
+        agent: the agent's function; it gets the instance itself, and may change it.
+        sample: answers its turns; what its answers leave out of a chat completion is filled in.
+        trajectory_id: seeds ``episode.random``.
+        params: the trainer's ``temperature``, ``top_p`` and ``max_tokens``.
+        max_turns: the budget of turns.
+        seconds: the budget of time.
+
+    Returns:
+        How it ended; a failure is a result, not an exception.
+    """
+    request = RolloutRequest(
+        instance=instance,
+        metadata=RolloutMetadata(job_arn="", trajectory_id=trajectory_id, endpoint=""),
+        inference_params=InferenceParams(**params),
+    )
+    destination = Destination("", trajectory_id, "", "us-west-2", "")
+    deadline = time.time() + seconds
+    return play(
+        Rollout.of(request, destination),
+        agent=Agent(getattr(agent, "__name__", "agent"), agent),
+        policy=_Here(sample, json.loads(json.dumps(instance)), trajectory_id),
+        steps=InlineSteps(lambda: None, deadline),
+        limits=Limits(max_turns=max_turns),
+        deadline=deadline,
+    )
+
+
+class _Here:
+    """A policy of the devkit as the library asks one."""
+
+    def __init__(self, sample: PolicyFunction, instance: dict[str, Any], identifier: str) -> None:
+        self._sample, self._instance, self._identifier = sample, instance, identifier
+        self._turn = 0
+
+    def sample(self, body: bytes, deadline: float) -> bytes:
+        """Answer one turn."""
+        del deadline
+        asked = SampleRequest("", self._identifier, self._instance, json.loads(body), self._turn)
+        self._turn += 1
+        return json.dumps(completed(asked, dict(self._sample(asked)))).encode()
 
 
 class InProcess:
-    """An agent as a target; what a job would make of its requests and reports is not played.
+    """An agent as a target; what a job would make of its reports is not played.
 
     Args:
         agent: the agent's function.
-        sample: answers its turns with assistant messages.
+        sample: answers its turns with assistant messages or chat completions.
     """
 
     def __init__(self, agent: Callable[[Any], Any], sample: PolicyFunction) -> None:
@@ -24,14 +91,8 @@ class InProcess:
 
     def play(self, task: Task) -> RolloutRecord:
         """Play one rollout."""
-
-        def script(instance: dict[str, Any], messages: list[dict[str, Any]]) -> Any:
-            turn = sum(message.get("role") == "assistant" for message in messages)
-            body = {"messages": messages}
-            said = self._sample(SampleRequest("", task.trajectory_id, instance, body, turn))
-            return said["choices"][0]["message"] if "choices" in said else said
-
-        result = rehearse(self._agent, task.instance, script, trajectory_id=task.trajectory_id)
+        instance = json.loads(json.dumps(task.instance))
+        result = play_here(self._agent, instance, self._sample, trajectory_id=task.trajectory_id)
         return RolloutRecord(
             trajectory_id=task.trajectory_id,
             group=task.group,
@@ -45,7 +106,7 @@ class InProcess:
             seconds=result.seconds,
             metrics=result.metrics,
             output=result.output,
-            turns=[],
+            turns=stored_turns({"turns": result.transcript}),
             sampled=result.turns,
             turns_answered=result.turns,
             reports=[],

@@ -35,7 +35,7 @@ class Advantage:
 class Learner(Protocol):
     """A policy that learns; whoever brings their own writes these three methods."""
 
-    def sample(self, asked: SampleRequest) -> Any:
+    def sample(self, asked: SampleRequest, /) -> Any:
         """Answer one turn with a chat completion or an assistant message; called from many threads."""
         ...
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal
@@ -27,13 +28,14 @@ class Outcome:
             ``failed``: no rollout earned a reward.
         reward: mean at the beginning and at the end.
         success: the same of the metric of success; None where no rollout has it.
-        grew: the behaviour whose share grew the most, with its share before and after.
+        grew: the behaviour whose share grew the most, with its share before and after; None where the
+            policy tells no shares.
     """
 
     shown: Shown
     reward: tuple[float, float] | None
     success: tuple[float, float] | None
-    grew: tuple[str, float, float]
+    grew: tuple[str, float, float] | None
     says: str
 
     def document(self) -> dict[str, Any]:
@@ -55,11 +57,17 @@ def outcome_of(steps: Sequence[Step]) -> Outcome:
     """
     reward = _ends([step.reward for step in steps])
     success = _ends([step.success for step in steps])
-    first, last = steps[0].policy, steps[-1].policy
-    name = max(last, key=lambda each: last[each] - first.get(each, 0.0))
-    grew = (name, first.get(name, 0.0), last[name])
+    grew = _grew(steps[0].policy, steps[-1].policy)
     shown = _shown(reward, success)
     return Outcome(shown, reward, success, grew, _says(shown, reward, success, grew))
+
+
+def _grew(first: Mapping[str, float], last: Mapping[str, float]) -> tuple[str, float, float] | None:
+    """The behaviour whose share grew the most, of a policy that tells shares."""
+    if not last or min(last.values()) < 0 or not math.isclose(sum(last.values()), 1, abs_tol=1e-6):
+        return None
+    name = max(last, key=lambda each: last[each] - first.get(each, 0.0))
+    return name, first.get(name, 0.0), last[name]
 
 
 def _shown(reward: tuple[float, float] | None, success: tuple[float, float] | None) -> Shown:
@@ -80,20 +88,21 @@ def _says(
     shown: Shown,
     reward: tuple[float, float] | None,
     success: tuple[float, float] | None,
-    grew: tuple[str, float, float],
+    grew: tuple[str, float, float] | None,
 ) -> str:
     if reward is None:
         return "No rollout earned a reward: nothing can be learned. Rehearse the environment first."
     moved = f"the reward went from {reward[0]:.2f} to {reward[1]:.2f}"
     if success is not None:
         moved += f", success from {success[0]:.2f} to {success[1]:.2f}"
-    name, before, after = grew
-    most = f"{name!r} grew from {before:.0%} to {after:.0%} of the rollouts"
+    if grew is not None:
+        name, before, after = grew
+        moved += f"; {name!r} grew from {before:.0%} to {after:.0%} of the rollouts"
     if shown == "learned":
-        return f"The policy learned: {moved}; {most}."
+        return f"The policy learned: {moved}."
     if shown == "hacked":
-        return f"The reward pays for something else than success: {moved}; {most}. Mend the reward."
-    return f"Nothing was learned: {moved}; {most}."
+        return f"The reward pays for something else than success: {moved}. Mend the reward."
+    return f"Nothing was learned: {moved}."
 
 
 def _ends(values: Sequence[float | None]) -> tuple[float, float] | None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from devkit.rehearsal.agent_errors import AgentErrors
+from devkit.raised import Raised
 from rollout.agent import Agent, observing_errors
 from rollout.errors import SampleFailed
 from rollout.run import play
 from rollout.steps import InlineSteps
+from rollout.testing import check_order, says
 from tests.building import ScriptedPolicy, completion, make_rollout, make_settings
 
 
 def played(function, *lines):
     settings = make_settings()
-    errors = AgentErrors()
+    errors = Raised()
     with observing_errors(errors.note):
         result = play(
             make_rollout(settings),
@@ -58,3 +59,21 @@ def test_nobody_is_told_once_the_block_is_over():
     _, errors = played(lambda episode: float(episode.sample([]).text), completion("1"))
     played(raises)
     assert not errors
+
+
+def inner(episode):
+    return {}["wanted"]
+
+
+def test_the_first_traceback_of_each_kind_is_kept_from_the_agents_own_frames_on():
+    _, errors = played(inner)
+    (text,) = errors.tracebacks.values()
+    assert text.startswith("Traceback")
+    assert 'return {}["wanted"]' in text
+    assert "rollout/run.py" not in text
+
+
+def test_a_proof_that_fails_is_raised_from_what_the_agent_raised():
+    with pytest.raises(ValueError, match="no row 7") as told:
+        check_order(raises, {}, [("gold", says("x"))])
+    assert isinstance(told.value.__cause__, LookupError)

@@ -167,6 +167,7 @@ def test_a_row_whose_gold_does_not_win_is_named(tmp_path):
     found = lesson(tmp_path, row(), row(answer="no number at all"))
     assert found["validate"].measured == "1 of 2 rows"
     assert "line 2" in found["validate"].what
+    assert "Traceback" in found["validate"].mend
 
 
 def test_fewer_rows_than_a_step_takes_are_told(tmp_path):
@@ -269,3 +270,9 @@ def test_the_page_shows_what_the_command_prints(capsys):
         return re.sub(r"\(1\.\d+\.\d+\)", "(VERSION)", lines)
 
     assert plain(printed) == plain(re.sub(r"(?m)^    ", "", shown))
+
+
+def test_another_agent_than_the_stacks_can_be_checked(capsys):
+    code, found = report(capsys, "--agent", "environments.nobody:nobody")
+    assert code == 1
+    assert "environments.nobody" in next(f["what"] for f in found if f["check"] == "agent")

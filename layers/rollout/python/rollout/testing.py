@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rollout.agent import Agent
+from rollout.agent import Agent, observing_errors
 from rollout.contract import RolloutMetadata, RolloutRequest
 from rollout.results import Result, Rollout
 from rollout.rewards import same_reward
@@ -65,6 +65,8 @@ def rehearse(
 class ScriptPolicy:
     """A policy that says what a script says.
 
+    Its replies are whole chat completions: the clients of frameworks miss what is left out of one.
+
     Args:
         instance: the problem.
         script: says the next assistant message.
@@ -73,16 +75,29 @@ class ScriptPolicy:
     def __init__(self, instance: dict[str, Any], script: Script) -> None:
         self._instance = instance
         self._script = script
+        self._turns = 0
 
     def sample(self, body: bytes, deadline: float) -> bytes:
         """The script's next message as a chat completion."""
         del deadline
         request = json.loads(body)
         said = {"role": "assistant", **self._script(self._instance, request["messages"])}
+        self._turns += 1
+        prompt, generated = len(body) // 4, max(1, len(json.dumps(said)) // 4)
         reason = "tool_calls" if said.get("tool_calls") else "stop"
-        usage = {"prompt_tokens": len(body) // 4, "completion_tokens": len(json.dumps(said)) // 4}
-        choice = {"index": 0, "message": said, "finish_reason": reason}
-        return json.dumps({"choices": [choice], "usage": usage}).encode()
+        completion = {
+            "id": f"chatcmpl-{self._turns}",
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": str(request.get("model") or "script"),
+            "choices": [{"index": 0, "message": said, "finish_reason": reason}],
+            "usage": {
+                "prompt_tokens": prompt,
+                "completion_tokens": generated,
+                "total_tokens": prompt + generated,
+            },
+        }
+        return json.dumps(completion).encode()
 
 
 def calls(name: str, arguments: Mapping[str, Any], identifier: str = "call_0") -> dict[str, Any]:
@@ -193,12 +208,16 @@ def _scored(
     """Reward and metrics of a script.
 
     Raises:
-        ValueError: it has none.
+        ValueError: it has none; raised from what the agent raised, for its traceback.
     """
-    result = rehearse(function, instance, script)
+    raised: list[BaseException] = []
+    with observing_errors(raised.append):
+        result = rehearse(function, instance, script)
     if result.reward is None:
         detail = result.failure.detail if result.failure else ""
-        raise ValueError(f"script {name!r} failed: {detail}")
+        cause = raised[-1] if raised else None
+        text = f" ({type(cause).__name__}: {cause})" if cause else ""
+        raise ValueError(f"script {name!r} failed: {detail}{text}") from cause
     return result.reward, result.metrics
 
 
