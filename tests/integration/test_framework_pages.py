@@ -22,7 +22,7 @@ ENDED_BY_BUDGET = ("deadline",)
 @pytest.fixture(params=PAGES)
 def documented(request):
     """The agent of a page, from its first block of code alone."""
-    text = (ROOT / f"docs/frameworks/{request.param}.md").read_text()
+    text = (ROOT / f"docs/environments/{request.param}.md").read_text()
     code = textwrap.dedent(
         re.search(r"(?:^    .*\n|^\n)+", text[text.index("\n    ") :], re.MULTILINE)[0]
     )
