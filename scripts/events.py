@@ -17,6 +17,7 @@ from devkit.rehearsal.play import read_rows
 
 EVENTS = Path(__file__).resolve().parent.parent / "events"
 _ARN = "arn:aws:sagemaker:us-west-2:123456789012:job/AgentRFT/my-job"
+EVALUATION = _ARN.replace("job/AgentRFT/", "job/AgentRFTEvaluation/")
 # The Job Runtime of rollout run --sam, as a container of sam local sees it.
 _ENDPOINT = url(JOB_RUNTIME)
 _INSTANCE = read_rows(dataset_of("environments.calculator:calculator"), 1)[0]
@@ -123,6 +124,8 @@ def job_events() -> dict[str, tuple[str | None, Any]]:
 
     bare = event(metadata={"rolloutId": "trajectory-0004"})
     del bare["metadata"]["endpoint"], bare["metadata"]["region"]
+    evaluation = event(metadata={"jobArn": EVALUATION, "rolloutId": "trajectory-0008"})
+    evaluation["inferenceParams"] = {"temperature": 0.0, "topP": 1.0, "maxTokens": 1024}
     foreign = _ARN.replace("123456789012", "999999999999")
     incomplete = event()
     del incomplete["metadata"]["rolloutId"]
@@ -137,6 +140,7 @@ def job_events() -> dict[str, tuple[str | None, Any]]:
             None,
             event(prompt="What is 2 + 3?", metadata={"rolloutId": "trajectory-0006"}),
         ),
+        "job-evaluation": (None, evaluation),
         "job-incomplete": ("ValidationError", incomplete),
         "job-other-account": ("AccessDenied", event(metadata={"jobArn": foreign})),
     }

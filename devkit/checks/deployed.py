@@ -110,7 +110,8 @@ def worker(live: DeployedStack) -> Iterator[CheckResult]:
         )
     else:
         yield ok("worker", f"{live.worker}:live runs durably.", f"{wanted} s")
-    yield from may(live, "worker-role", str(found["Role"]), _WORKER_ACTIONS, live.jobs)
+    for job in live.jobs:
+        yield from may(live, "worker-role", str(found["Role"]), _WORKER_ACTIONS, job)
 
 
 def published(live: DeployedStack) -> Iterator[CheckResult]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from devkit.checks.ask_aws import AwsReader
-from devkit.checks.stack_plan import StackPlan
+from devkit.checks.stack_plan import JOB_KINDS, StackPlan, job_arn
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,6 @@ class DeployedStack:
         return ":".join(self.outputs.get("JobLambdaArn", "").split(":")[6:7])
 
     @property
-    def jobs(self) -> str:
-        """Pattern of the ARNs of the jobs served."""
-        return f"arn:aws:sagemaker:{self.plan.region}:{self.plan.account}:job/*"
+    def jobs(self) -> list[str]:
+        """A job of each kind served, by its ARN: one that trains and one that evaluates."""
+        return [job_arn(self.plan.region, self.plan.account, kind) for kind in JOB_KINDS]

@@ -93,7 +93,8 @@ def caller(live: DeployedStack) -> Iterator[CheckResult]:
             "caller", f"IAM does not simulate for {live.caller}.", "Check with a role or a user."
         )
         return
-    yield from may(live, "caller", source, ("sagemaker:CreateJob",), live.jobs)
+    for job in live.jobs:
+        yield from may(live, "caller", source, ("sagemaker:CreateJob",), job)
     yield from may(live, "caller", source, ("iam:PassRole",), live.job_role)
 
 

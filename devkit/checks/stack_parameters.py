@@ -13,7 +13,7 @@ from devkit.aws_session import botocore_session
 from devkit.checks.check_result import CheckResult, error, ok, warning
 from devkit.checks.cost import cost_of_job, cost_of_rollout, cost_of_thousand
 from devkit.checks.prices import QUOTAS, READ_ON, REGION
-from devkit.checks.stack_plan import NO_ACCOUNT, StackPlan
+from devkit.checks.stack_plan import JOB_KINDS, NO_ACCOUNT, StackPlan, job_arn
 from devkit.emulator import template
 from rollout.contract import RolloutMetadata
 from rollout.errors import ConfigurationError, Untrusted
@@ -197,12 +197,15 @@ def places(plan: StackPlan) -> Iterator[CheckResult]:
     endpoint = settings.trust.job_endpoint or job_runtime_endpoint(
         plan.region, stage=settings.trust.stage
     )
-    job_arn = f"arn:aws:sagemaker:{plan.region}:{account}:job/AgentRFT/check"
-    metadata = RolloutMetadata(
-        job_arn=job_arn, trajectory_id="check", endpoint=endpoint, region=plan.region
-    )
     try:
-        check_metadata(metadata, settings)
+        for kind in JOB_KINDS:
+            metadata = RolloutMetadata(
+                job_arn=job_arn(plan.region, account, kind),
+                trajectory_id="check",
+                endpoint=endpoint,
+                region=plan.region,
+            )
+            check_metadata(metadata, settings)
     except Untrusted as refused:
         yield error(
             "endpoint",

@@ -18,6 +18,13 @@ from rollout.settings import Settings, read_settings
 
 # Stands in where no account is known; the checks that need the real one ask AWS.
 NO_ACCOUNT = "000000000000"
+# What invokes the stack: jobs that train, and those that evaluate with the same agent.
+JOB_KINDS = ("AgentRFT", "AgentRFTEvaluation")
+
+
+def job_arn(region: str, account: str, kind: str) -> str:
+    """A job of a kind, as a check asks about it."""
+    return f"arn:aws:sagemaker:{region}:{account}:job/{kind}/check"
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ import base64
 import gzip
 import json
 import os
+import time
 
 import boto3
+import httpx
 import pytest
 
 from devkit.emulator.gateway import LambdaContext, environment_of
@@ -17,7 +19,14 @@ from devkit.emulator.stack import HANDLERS, EmulatedStack
 from devkit.emulator.template import load_template
 from environments.calculator import scripts as calculator
 from rollout.settings import settings
-from scripts.events import EVENTS, console_events, job_events, other_events, sample_events
+from scripts.events import (
+    EVALUATION,
+    EVENTS,
+    console_events,
+    job_events,
+    other_events,
+    sample_events,
+)
 from tests.building import ROOT
 
 JOB = "arn:aws:sagemaker:us-west-2:123456789012:job/AgentRFT/my-job"
@@ -35,6 +44,7 @@ def stack(tmp_path_factory):
         row = json.loads(json.loads((EVENTS / "rollout.json").read_text())["body"])["instance"]
         for number in range(1, 8):
             running.simulator.hand_out(JOB, f"trajectory-{number:04d}", row)
+        running.simulator.hand_out(EVALUATION, "trajectory-0008", row)
         yield running
 
 
@@ -113,6 +123,22 @@ def test_a_job_event_is_answered_as_it_says(invoke, name):
     error = job_events()[name][0]
     assert answer == ({} if error is None else {**answer, "errorType": error})
     assert bool(answer.get("errorMessage")) == (error is not None)
+
+
+def test_an_evaluation_jobs_rollout_is_rewarded_and_shown_as_one(stack, invoke):
+    assert invoke("job", "job-evaluation") == {}
+    for _ in range(600):
+        trajectory = stack.simulator.trajectory(EVALUATION, "trajectory-0008")
+        if trajectory.rewards:
+            break
+        time.sleep(0.05)
+    assert trajectory.rewards == [1.0]
+    assert trajectory.turns[0].request["temperature"] == 0
+    page = httpx.get(f"{stack.console_url}/job", params={"job": EVALUATION}).text
+    assert "my-job (evaluation)" in page
+    assert (
+        "my-job (evaluation)" not in httpx.get(f"{stack.console_url}/job", params={"job": JOB}).text
+    )
 
 
 def test_the_event_of_an_unknown_execution_closes_nothing(invoke):

@@ -40,6 +40,7 @@ class Account:
         self.job = {**function, "FunctionName": "s-SageMaker-job"}
         self.worker = {**function, "DurableConfig": {"ExecutionTimeout": 14_400}}
         self.free = 1_000
+        self.simulated = []
         self.answers = {
             "GetFunctionConcurrency": {},
             "GetPolicy": "ResourceNotFoundException",
@@ -50,6 +51,8 @@ class Account:
     def answer(self, model, params, context, **_):
         del context
         answer = self.answers.get(model.name)
+        if model.name == "SimulatePrincipalPolicy":
+            self.simulated.append(params["body"])
         if model.name == "GetFunctionConfiguration":
             answer = self.worker if "s-worker" in params["url"] else self.job
         if model.name == "GetAccountSettings":
@@ -116,6 +119,16 @@ def _stack():
 
 
 BOTH = ("--stack", "s", "--job-role", ROLE)
+
+
+def test_roles_are_asked_about_jobs_that_train_and_jobs_that_evaluate(account, report):
+    report(*BOTH)
+    asked = {
+        (body["ActionNames.member.1"], body["ResourceArns.member.1"].rsplit(":", 1)[-1])
+        for body in account.simulated
+    }
+    for kind in ("AgentRFT", "AgentRFTEvaluation"):
+        assert ("sagemaker:Sample", f"job/{kind}/check") in asked
 
 
 def test_a_sound_stack_and_role_are_all_well(account, report):

@@ -118,5 +118,6 @@ def clock(value: str | None) -> str:
 
 
 def short(job: str) -> str:
-    """A job by the last part of its ARN."""
-    return job.rsplit("/", 1)[-1]
+    """A job by the last part of its ARN; an evaluation may have the name of a job that trains."""
+    *_, kind, name = f"//{job}".rsplit("/", 2)
+    return f"{name} (evaluation)" if kind == "AgentRFTEvaluation" else name
