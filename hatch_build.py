@@ -30,6 +30,7 @@ _EXTRAS = {
     "langchain": ("langchain-openai",),
     "strands": ("strands-agents[openai]",),
     "mcp": ("mcp",),
+    "data": ("pyarrow",),
     "otel": ("opentelemetry-sdk",),
     "test": ("pytest",),
 }
@@ -47,7 +48,7 @@ class CustomMetadataHook(MetadataHookInterface):
         the others from the version they were tested with, within its major version.
         """
         layer = _pins("layers/dependencies/requirements.txt")
-        tested = _pins("requirements/dev.txt")
+        tested = _pins("requirements/data.txt") | _pins("requirements/dev.txt")
         metadata["dependencies"] = [
             *(
                 f"{name}=={layer[name.lower()]}"

@@ -13,6 +13,7 @@ from devkit.commands import (
     build,
     check,
     console,
+    data,
     deploy,
     drain,
     export,
@@ -34,9 +35,8 @@ from devkit.places import find_code
 
 # Each registers its commands; a command takes the parsed options and a console, returns the exit code.
 _COMMANDS = (
-    init, new, rows, run, play, rehearse, train, probe, report, rescore, export, check, lock, build,
-    deploy,
-    console, drain,
+    init, new, rows, data, run, play, rehearse, train, probe, report, rescore, export, check, lock,
+    build, deploy, console, drain,
 )  # fmt: skip
 
 

@@ -26,8 +26,8 @@ COMMAND = re.compile(r"(?:`|^ {4})rollout ([a-z]+)", re.MULTILINE)
 WRITTEN_BY_READERS = re.compile(
     r"environments/(adder|mine|NAME|my_\w+|requirements\.in)\b|NAME|YOUR"
 )
-# Files that a page tells its reader to write.
-EXAMPLES = {"test_adder.py"}
+# Files that a page tells its reader to write, or that a command writes.
+EXAMPLES = {"test_adder.py", "card.md"}
 
 
 def text_of(page):

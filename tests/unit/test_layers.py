@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "devkit.__init__": set(),
     "console.__init__": set(),
     "devkit": TOP,
+    "devkit.data": LAPTOP,
     "devkit.emulator": LAPTOP,
     "devkit.policies": {*LAPTOP, "devkit.emulator"},
     "devkit.rehearsal": {*LAPTOP, "devkit.emulator", "devkit.policies"},
@@ -48,6 +49,7 @@ MAY_IMPORT |= dict.fromkeys(
 MAY_IMPORT["devkit.commands"] = {
     *_PLAYED,
     "devkit.checks",
+    "devkit.data",
     "devkit.verdict",
     "devkit.training",
     "devkit.detectors",
