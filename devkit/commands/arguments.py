@@ -31,3 +31,19 @@ def at_least(low: int, high: int = 10**9) -> Any:
         return value
 
     return number
+
+
+def seconds(text: str) -> float:
+    """An argument's type: seconds, from nought to a day."""
+    value = float(text)
+    if not 0 <= value <= 86_400:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 86400 seconds, not {text}")
+    return value
+
+
+def positive(text: str) -> float:
+    """An argument's type: a number above nought."""
+    value = float(text)
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+    return value

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from devkit.commands.arguments import add_dataset, at_least
+from devkit.commands.arguments import add_dataset, at_least, seconds
 from devkit.commands.interrupts import DRAIN_SECONDS, INTERRUPTED, stopping
 from devkit.commands.judging import conclude
 from devkit.commands.messages import complain, refuse, show_raised
@@ -44,8 +44,8 @@ modes:
   durable  accepted, then played as a durable execution within --rollout-timeout, as by a job; the
            default for models, which may take longer than 25 s
 
-A run that was stopped goes on with the same command and --run DIR. Exit codes: 0 played, 1 not ready or
-not survived, 2 a wrong call, 130 stopped.
+A run that was stopped goes on with the same command and --run DIR. Exit codes: 0 played, 1 not ready, too
+few to tell or not survived, 2 a wrong call, 130 stopped.
 """
 
 
@@ -83,6 +83,11 @@ def register(commands: Any) -> None:
     parser.add_argument("--mode", choices=("inline", "durable"), help="see below")
     parser.add_argument(
         "--rollout-timeout", type=float, default=600, help="seconds of a rollout (600)"
+    )
+    parser.add_argument(
+        "--latency",
+        type=seconds,
+        help="seconds a turn of the policy you will train; sizes and costs are made from it (measured)",
     )
     parser.add_argument(
         "--faults", default="", help=f"{', '.join(PRESETS)}, or a script (docs/rehearsal.md)"

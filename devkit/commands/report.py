@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from devkit.commands.judging import add_judging, conclude, judging
+from devkit.commands.judging import add_judging, conclude, job_of
 from devkit.commands.messages import wrong
 
 
@@ -20,7 +20,7 @@ def register(commands: Any) -> None:
         "--json", action="store_true", help="print the verdict as one JSON document"
     )
     report.add_argument("--html", type=Path, help="the report (default RUN/report.html)")
-    report.add_argument("--strict", action="store_true", help="exit 1 if doubtful, too")
+    report.add_argument("--strict", action="store_true", help="exit 1 if doubtful or costly, too")
     add_judging(report)
     report.set_defaults(command=_report)
 
@@ -33,7 +33,8 @@ def _report(options: argparse.Namespace, console: Console) -> int:
             html=options.html,
             as_json=options.json,
             strict=options.strict,
-            **judging(options),
+            job=job_of(options),
+            pass_at=options.pass_at,
         )
     except (OSError, ValueError) as error:
         return wrong(error)

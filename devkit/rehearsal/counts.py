@@ -5,6 +5,7 @@ Memory stays small however long the run: some hundred bytes a rollout, eight a t
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections import Counter
 from collections.abc import Iterable
@@ -73,10 +74,13 @@ class RunCounts:
     rollouts: int = 0
     rewards: array[float] = field(default_factory=_doubles)
     seconds: array[float] = field(default_factory=_doubles)
+    policy_seconds: array[float] = field(default_factory=_doubles)
     turn_seconds: array[float] = field(default_factory=_doubles)
     turns: array[float] = field(default_factory=_doubles)
     completion_tokens: array[float] = field(default_factory=_doubles)
     prompt_tokens: array[float] = field(default_factory=_doubles)
+    reply_bytes: int = 0
+    request_bytes: int = 0
     most_tool_calls: int = 0
     tool_calls: int = 0
     tool_errors: int = 0
@@ -115,12 +119,17 @@ class RunCounts:
         for name, value in criteria_of(record.metrics).items():
             self.criteria.setdefault(name, _doubles()).append(value)
         self.seconds.append(record.seconds)
+        self.request_bytes += len(json.dumps(record.instance))
         self._add_turns(record)
         self._add_reports(record)
 
     def _add_turns(self, record: RolloutRecord) -> None:
         self.turns.append(len(record.turns))
-        self.turn_seconds.extend(t.seconds for t in record.turns if t.seconds is not None)
+        known = [turn.seconds for turn in record.turns if turn.seconds is not None]
+        self.turn_seconds.extend(known)
+        if known and len(known) == len(record.turns):
+            self.policy_seconds.append(sum(known))
+        self.reply_bytes += sum(len(json.dumps(turn.message)) for turn in record.turns)
         usages = [turn.usage for turn in record.turns]
         if any("completion_tokens" not in usage for usage in usages):
             self.without_usage += 1

@@ -133,4 +133,5 @@ def _manifest(
         chosen="sample" if rows.numbers is not None else "all" if rows.all else "first",
         model=policy.model,
         url=options.url,
+        latency=options.latency,
     )

@@ -15,7 +15,7 @@ from devkit.rehearsal.run_files import (
 )
 
 # What may differ between the process that began a run and one that goes on.
-_OWN = {"name", "started_at", "rescored_from"}
+_OWN = {"name", "started_at", "rescored_from", "latency"}
 _BLOCK = 1 << 16
 
 

@@ -51,6 +51,9 @@ class Manifest(_Strict):
     )
     model: str = Field(default="", description="Model that the policy's server was asked for")
     url: str = Field(default="", description="The deployed stack, where mode is url")
+    latency: float | None = Field(
+        default=None, description="Seconds a turn of the policy that is trained, where stated"
+    )
     rescored_from: str | None = Field(
         default=None, description="Directory of the run whose replies were scored again"
     )

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
+from devkit.verdict.quantiles import beta_quantile, t_quantile
+
 Floats = NDArray[np.float64]
+
+LEVEL = 0.95
+_TAIL = (1 - LEVEL) / 2
+# A share nearer to nought or one than this is one of them but for rounding.
+_EDGE = 1e-9
 
 
 def pass_at_k(played: int, passed: int, k: int) -> float:
@@ -36,55 +43,45 @@ def pass_hat_k(played: int, passed: int, k: int) -> float:
     return math.comb(passed, k) / math.comb(played, k)
 
 
-def intervals(
-    totals: Floats,
-    weights: Floats,
-    *,
-    shares: Sequence[bool],
-    seed: int = 0,
-    resamples: int = 2_000,
-    level: float = 0.95,
-) -> Floats:
-    """Confidence intervals of several means at once, by bootstrap over groups.
+def interval(
+    totals: Floats, weights: Floats, *, low: float, high: float, trials: float
+) -> tuple[float, float] | None:
+    """The 95 % confidence interval of a mean over groups.
 
-    Rollouts of one problem resemble each other, so whole groups are drawn, not rollouts. Where a share
-    is 0 in every group, or 1 in every group, a bootstrap claims certainty; there the exact binomial
-    bound over the groups is given instead (one group being one trial).
+    Rollouts of one problem resemble each other, so a run is worth fewer rollouts than it has. How many
+    is what the groups' own spread says; the interval is that of a share of so many independent trials
+    (Korn and Graubard 1998, "Confidence intervals for proportions with small expected number of
+    positive counts estimated from survey data"). docs/calibration.md has the coverage.
 
     Args:
-        totals: one row a group and one column a statistic: what the group adds to the sum.
-        weights: of the same shape: what it adds to the count; 0 leaves the group out.
-        shares: for each statistic, whether it lies between 0 and 1 by its nature.
-        seed: of the draws, so that the same run gets the same interval.
-        resamples: draws.
-        level: of confidence.
+        totals: what each group adds to the sum.
+        weights: what it adds to the count; 0 leaves it out.
+        low: the least that a value can be.
+        high: the most.
+        trials: independent trials the run is worth at most.
 
     Returns:
-        One row a statistic: low and high; NaN where no group counts.
+        Low and high; all that is possible where only one group counts; None where none does.
     """
-    groups, statistics = totals.shape
+    counted = weights > 0
+    totals, weights = totals[counted], weights[counted]
+    groups = len(totals)
     if not groups:
-        return np.full((statistics, 2), np.nan)
-    dice = np.random.default_rng(seed)
-    drawn = np.empty((resamples, statistics))
-    with np.errstate(invalid="ignore"):
-        for row in drawn:
-            times = np.bincount(dice.integers(0, groups, groups), minlength=groups)
-            row[:] = (times @ totals) / (times @ weights)
-    tail = (1 - level) / 2
-    found = np.full((statistics, 2), np.nan)
-    for column in range(statistics):
-        counted = weights[:, column] > 0
-        if not counted.any():
-            continue
-        means = drawn[~np.isnan(drawn[:, column]), column]
-        found[column] = np.quantile(means, [tail, 1 - tail])
-        if not shares[column]:
-            continue
-        means = totals[counted, column] / weights[counted, column]
-        bound = tail ** (1 / int(counted.sum()))
-        if (means == 0).all():
-            found[column] = 0.0, 1 - bound
-        elif (means == 1).all():
-            found[column] = bound, 1.0
-    return found
+        return None
+    if groups == 1 or high <= low:
+        return low, high
+    mean = float(totals.sum() / weights.sum())
+    share = (mean - low) / (high - low)
+    if share <= _EDGE:
+        return low, low + (high - low) * (1 - _TAIL ** (1 / min(groups, trials)))
+    if share >= 1 - _EDGE:
+        return low + (high - low) * _TAIL ** (1 / min(groups, trials)), high
+    off = (totals - mean * weights) / weights.mean() / (high - low)
+    variance = float((off**2).sum()) / (groups * (groups - 1))
+    worth = share * (1 - share) / variance if variance > 0 else math.inf
+    normal = NormalDist().inv_cdf(1 - _TAIL)
+    worth = min(worth, trials) * (normal / t_quantile(1 - _TAIL, groups - 1)) ** 2
+    passed = worth * share
+    least = beta_quantile(passed, worth - passed + 1, _TAIL)
+    most = beta_quantile(passed + 1, worth - passed, 1 - _TAIL)
+    return low + (high - low) * least, low + (high - low) * most

@@ -1,46 +1,21 @@
-"""What is wrong with a run, and from which number on.
-
-Every threshold stands in :class:`Thresholds` with its reason; docs/readiness.md repeats them.
-"""
+"""What is wrong with a run, the worst first."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from devkit.rehearsal.run_files import Manifest
-from devkit.verdict.model import Finding, Numbers
+from devkit.verdict.learning_findings import of_learning, of_script
+from devkit.verdict.load import INLINE_SECONDS, is_script
+from devkit.verdict.model import Finding, Learning, Load, Numbers
+from devkit.verdict.thresholds import THRESHOLDS
+
+_ORDER = ("not ready", "too few to tell", "doubtful", "costly", "note")
 
 
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """Shares are 0 to 1; a finding is made when its number is *over* the threshold."""
-
-    # The trainer compares the rollouts of a group. Over a half flat: most of what a step samples teaches
-    # nothing. Over a quarter: training works, but pays for a third more sampling than it uses.
-    flat_not_ready: float = 0.5
-    flat_doubtful: float = 0.25
-    # The mean this near to the lowest or highest reward leaves nearly every group flat sooner or later.
-    edge: float = 0.05
-    # Permanently failed rollouts over 1 % mean a broken environment; a single one has ended a job.
-    failed: float = 0.01
-    # A model under training load is slower than in a rehearsal: a fifth of the time is kept for that.
-    of_timeout: float = 0.8
-    # A reply that was cut off is scored as an answer that it is not.
-    truncated: float = 0.05
-    # Over 1 % the policy is slipping out of the format; over 10 % its template or parser is wrong.
-    text_calls_doubtful: float = 0.01
-    text_calls_not_ready: float = 0.1
-    # A model errs now and then; over a quarter the tool's description misleads it.
-    tool_errors: float = 0.25
-    # With fewer groups the intervals are wider than the differences one trains for.
-    few_groups: int = 20
-
-
-THRESHOLDS = Thresholds()
-
-
-def find(numbers: Numbers, manifest: Manifest) -> list[Finding]:
+def find(
+    numbers: Numbers, manifest: Manifest, learning: Learning | None, load: Load
+) -> list[Finding]:
     """All findings on a run, the worst first."""
     if not numbers.rollouts:
         return [
@@ -53,23 +28,39 @@ def find(numbers: Numbers, manifest: Manifest) -> list[Finding]:
                 do="Play it: rollout rehearse.",
             )
         ]
-    found = [*_broken(numbers), *_learning(numbers, manifest), *_habits(numbers)]
-    found += [*_slow(numbers, manifest), *_weak(numbers, manifest)]
-    order = ["not ready", "doubtful", "note"]
-    return sorted(found, key=lambda finding: order.index(finding.severity))
+    found = [*_broken(numbers, manifest, load), *_habits(numbers)]
+    found += [*_slow(numbers, manifest, load), *_weak(numbers, manifest)]
+    if is_script(manifest):
+        found += of_script(numbers, manifest)
+    else:
+        found += of_learning(numbers, manifest, learning, load)
+    return sorted(found, key=lambda finding: _ORDER.index(finding.severity))
 
 
-def _broken(n: Numbers) -> Iterator[Finding]:
+def _broken(n: Numbers, manifest: Manifest, load: Load) -> Iterator[Finding]:
     """The environment does not hold."""
-    if n.failed:
-        share = n.failed / n.rollouts
-        worst = n.failures[0]
+    late = sum(failure.rollouts for failure in n.failures if failure.boundary == "deadline")
+    if late and not _needs_the_time(n, load, inline=manifest.mode == "inline"):
+        yield Finding(
+            code="late-here",
+            severity="doubtful",
+            measured=late / n.rollouts,
+            threshold=0,
+            says=f"{late:,} of {n.rollouts:,} rollouts ran out of time on this machine, though the "
+            f"policy took no more than {n.policy_seconds.max if n.policy_seconds else 0:.0f} s.",
+            do="Play again with a lower --concurrency; what is still late has slow tools.",
+        )
+    else:
+        late = 0
+    if n.failed > late:
+        share = (n.failed - late) / n.rollouts
+        worst = next(f for f in n.failures if not late or f.boundary != "deadline")
         yield Finding(
             code="failed",
             severity="not ready" if share > THRESHOLDS.failed else "doubtful",
             measured=share,
             threshold=THRESHOLDS.failed,
-            says=f"{n.failed:,} of {n.rollouts:,} rollouts failed, most of them at the boundary "
+            says=f"{n.failed - late:,} of {n.rollouts:,} rollouts failed, most of them at the boundary "
             f"{worst.boundary}: {worst.title}.",
             do="Open them in the report and mend the cause; one failed rollout can end a job.",
         )
@@ -103,76 +94,12 @@ def _broken(n: Numbers) -> Iterator[Finding]:
         )
 
 
-def _learning(n: Numbers, manifest: Manifest) -> Iterator[Finding]:
-    """The reward teaches nothing."""
-    flat = n.groups_without_spread.value
-    if manifest.temperature == 0:
-        yield Finding(
-            code="greedy",
-            severity="doubtful",
-            measured=0,
-            threshold=0,
-            says="Played at temperature 0: the rollouts of a group are equal by themselves, so spread "
-            "is not judged. Pass rates are those of a validation.",
-            do="Rehearse at the temperature of the training as well.",
-        )
-        return
-    if flat is None:
-        yield Finding(
-            code="no-groups",
-            severity="doubtful",
-            measured=n.groups_compared,
-            threshold=1,
-            says="No group has two rewards, so nobody can say whether the reward tells them apart.",
-            do="Play groups of the size you will train with (--group-size).",
-        )
-        return
-    if n.reward_lowest == n.reward_highest:
-        yield Finding(
-            code="flat-reward",
-            severity="not ready",
-            measured=n.reward_lowest,
-            threshold=None,
-            says=f"Every rollout earned {n.reward_lowest:g}; nothing can be learned.",
-            do="Check the reward on a right and a wrong answer; then change the problems' difficulty.",
-        )
-        return
-    if flat > THRESHOLDS.flat_doubtful:
-        bad = flat > THRESHOLDS.flat_not_ready
-        yield Finding(
-            code="no-spread",
-            severity="not ready" if bad else "doubtful",
-            measured=flat,
-            threshold=THRESHOLDS.flat_not_ready if bad else THRESHOLDS.flat_doubtful,
-            says=f"{flat:.0%} of the groups have equal rewards throughout and teach nothing.",
-            do="Drop problems that are always or never solved, give partial credit below success, or "
-            "play larger groups.",
-        )
-    yield from _edges(n)
-
-
-def _edges(n: Numbers) -> Iterator[Finding]:
-    if n.reward.value is None or n.reward_lowest is None or n.reward_highest is None:
-        return
-    place = (n.reward.value - n.reward_lowest) / (n.reward_highest - n.reward_lowest)
-    if place < THRESHOLDS.edge:
-        yield Finding(
-            code="too-hard",
-            severity="doubtful",
-            measured=place,
-            threshold=THRESHOLDS.edge,
-            says=f"The mean reward, {n.reward.value:.3g}, is hardly above the lowest.",
-            do="Begin with easier problems, or teach the format by supervised tuning first.",
-        )
-    if place > 1 - THRESHOLDS.edge:
-        yield Finding(
-            code="too-easy",
-            severity="doubtful",
-            measured=place,
-            threshold=1 - THRESHOLDS.edge,
-            says=f"The mean reward, {n.reward.value:.3g}, is hardly below the highest.",
-            do="Take harder problems; little is left to learn from these.",
-        )
+def _needs_the_time(n: Numbers, load: Load, *, inline: bool) -> bool:
+    """Whether the policy alone comes near to what an inline or a durable rollout is given."""
+    if load.rollout_seconds is None:
+        return False
+    allowed = INLINE_SECONDS if inline else n.rollout_timeout
+    return load.rollout_seconds.max > THRESHOLDS.of_timeout / 2 * allowed
 
 
 def _habits(n: Numbers) -> Iterator[Finding]:
@@ -209,21 +136,34 @@ def _habits(n: Numbers) -> Iterator[Finding]:
         )
 
 
-def _slow(n: Numbers, manifest: Manifest) -> Iterator[Finding]:
-    if n.seconds is None:
-        return
+def _slow(n: Numbers, manifest: Manifest, load: Load) -> Iterator[Finding]:
+    """Rollouts that take too long with the policy's own latency; or did here, for whatever reason."""
     limit = THRESHOLDS.of_timeout * manifest.rollout_timeout
-    often = n.seconds.p95 > limit
-    if often or n.seconds.max > limit:
+    seconds = load.rollout_seconds
+    if seconds and seconds.max > limit:
+        often = seconds.p95 > limit
         yield Finding(
             code="slow",
             severity="not ready" if often else "doubtful",
-            measured=n.seconds.p95 if often else n.seconds.max,
+            measured=seconds.p95 if often else seconds.max,
             threshold=limit,
-            says=f"{'One in twenty rollouts takes' if often else 'The slowest rollout took'} "
-            f"{n.seconds.p95 if often else n.seconds.max:.0f} s or more of the job's "
+            says=f"{'One in twenty rollouts takes' if often else 'The slowest rollout takes'} "
+            f"{seconds.p95 if often else seconds.max:.0f} s or more of the job's "
             f"{manifest.rollout_timeout:.0f} s.",
             do="Raise rollout_timeout (and JobTimeout), or allow fewer turns.",
+        )
+    elif n.seconds and n.seconds.max > limit:
+        waited = (
+            "" if n.policy_seconds is None else f" of which the policy {n.policy_seconds.max:.0f}"
+        )
+        yield Finding(
+            code="slow-here",
+            severity="doubtful",
+            measured=n.seconds.max,
+            threshold=limit,
+            says=f"The slowest rollout took {n.seconds.max:.0f} s on this machine{waited}: its tools are "
+            "slow, or the machine was busy.",
+            do="Play again with --concurrency 1; what stays slow are the tools.",
         )
 
 
@@ -256,15 +196,6 @@ def _weak(n: Numbers, manifest: Manifest) -> Iterator[Finding]:
             says=f"In {n.without_usage:,} rollouts the policy counted no tokens; they are left out of "
             "the token figures.",
             do="Use a server that returns usage.",
-        )
-    if manifest.policy.startswith(("scripted", "probe:")):
-        yield Finding(
-            code="scripted-policy",
-            severity="note",
-            measured=None,
-            threshold=None,
-            says=f"The policy was {manifest.policy}: rewards, turns and times are the script's.",
-            do="Rehearse with the model you will train before you trust the spread.",
         )
     if manifest.faults:
         yield Finding(

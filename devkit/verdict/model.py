@@ -6,8 +6,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Level = Literal["ready", "doubtful", "not ready"]
-Severity = Literal["not ready", "doubtful", "note"]
+Severity = Literal["not ready", "too few to tell", "doubtful", "costly", "note"]
+# The worst severity found; a run of a script or a probe can at most say that the plumbing holds.
+Level = Literal["ready", "plumbing holds", "costly", "doubtful", "too few to tell", "not ready"]
+
+Mode = Literal["inline", "durable"]
 
 
 class _Strict(BaseModel):
@@ -93,6 +96,9 @@ class Numbers(_Strict):
     seconds: Spread | None
     rollout_timeout: float = Field(description="Seconds the job allows a rollout")
     turn_seconds: Spread | None
+    policy_seconds: Spread | None = Field(description="Of a rollout, spent by the policy")
+    reply_bytes: float | None = Field(description="Of a turn, as JSON; mean")
+    request_bytes: float | None = Field(description="Of an instance, as JSON; mean")
     tool_calls: int
     most_tool_calls: int
     tool_errors: int
@@ -104,6 +110,34 @@ class Numbers(_Strict):
     without_usage: int
 
 
+class GroupSize(_Strict):
+    """What training would take with groups of another size."""
+
+    group_size: int
+    informative: float = Field(description="Share of the groups whose rewards would differ")
+    steps: float | None
+    rollouts: float | None
+
+
+class Learning(_Strict):
+    """What a step of training can learn from; rewards placed from the lowest, 0, to the highest, 1."""
+
+    success: float = Field(description="Mean score of the run")
+    success_aimed_at: float = Field(
+        description="Twice that, or half of the way to what the rows allow, whichever is less"
+    )
+    success_after: float = Field(description="Expected when the job's steps are over")
+    informative: Estimate = Field(description="Share of the groups whose rewards differ")
+    informative_groups_per_step: float
+    signal: Estimate = Field(description="Mean of advantage times score, 0 to 0.5")
+    rate: float = Field(description="Log-odds of the reference policy a step and unit of signal")
+    max_steps: int
+    steps: Estimate = Field(description="Until success is where it is aimed at; null for never")
+    rollouts: Estimate = Field(description="Sampled until then")
+    group_sizes: list[GroupSize]
+    outliers: int = Field(description="Rewards so far off that they are left out of the scale")
+
+
 class Load(_Strict):
     """What one training step asks for, and the settings it needs."""
 
@@ -113,12 +147,18 @@ class Load(_Strict):
     concurrency: int = Field(description="rollout_max_concurrency of a job")
     jobs: int
     in_flight: int = Field(description="Rollouts of all jobs at once, at most")
+    latency: float | None = Field(
+        description="Seconds a turn of the policy: stated, or as it was measured; null for a script"
+    )
+    rollout_seconds: Spread | None = Field(description="Of one rollout on AWS with that policy")
+    dollars_per_rollout: float | None = Field(description="On AWS, without model and training")
+    dollars_per_step: float | None
     step_seconds_at_least: float | None
     step_seconds_at_most: float | None
     completion_tokens_per_step: float | None
     prompt_tokens_per_step: float | None
     completion_tokens_per_second: float | None
-    mode: Literal["inline", "durable"]
+    mode: Mode
     parameters: dict[str, int] = Field(description="Parameters of template.yaml")
 
 
@@ -132,4 +172,5 @@ class Verdict(_Strict):
     level: Level
     findings: list[Finding]
     numbers: Numbers
+    learning: Learning | None = Field(description="null where no group has two rewards")
     load: Load

@@ -10,9 +10,11 @@ import numpy as np
 
 from devkit.rehearsal.counts import Group, RunCounts, count_rollouts
 from devkit.rehearsal.run_files import Manifest, read_manifest, read_rollouts
-from devkit.verdict.estimates import intervals, pass_at_k, pass_hat_k
+from devkit.verdict.estimates import Floats, interval, pass_at_k, pass_hat_k
 from devkit.verdict.findings import find
-from devkit.verdict.load import load_of
+from devkit.verdict.job import PLATFORM, Job
+from devkit.verdict.learning import forecast
+from devkit.verdict.load import is_script, load_of
 from devkit.verdict.model import (
     Criterion,
     Estimate,
@@ -30,88 +32,73 @@ from rollout.rewards import all_same
 _FLAT, _REWARD, _PASSES = range(3)
 
 
-def judge(
-    run: Path,
-    *,
-    batch_size: int = 128,
-    group_size: int | None = None,
-    concurrency: int = 96,
-    jobs: int = 1,
-    pass_at: float = 1.0,
-    seed: int = 0,
-) -> Verdict:
+def judge(run: Path, job: Job = PLATFORM, *, pass_at: float = 1.0, seed: int = 0) -> Verdict:
     """Judge a run on disk, reading it once, rollout by rollout.
 
     Args:
         run: the run's directory.
-        batch_size: problems of a training step.
-        group_size: rollouts of each; the run's own if None.
-        concurrency: the job's ``rollout_max_concurrency``.
-        jobs: that train at once on the stack.
+        job: what is to be trained.
         pass_at: reward from which on a rollout has passed.
-        seed: of the confidence intervals.
+        seed: of what is drawn for the forecast.
 
     Raises:
         ValueError: the directory holds no run, or a line of it cannot be read.
     """
     manifest = read_manifest(run)
     counted = count_rollouts(read_rollouts(run), pass_at)
-    return verdict_of(
-        counted,
-        manifest,
-        run=run,
-        batch_size=batch_size,
-        group_size=group_size,
-        concurrency=concurrency,
-        jobs=jobs,
-        seed=seed,
-    )
+    return verdict_of(counted, manifest, job, run=run, seed=seed)
 
 
 def verdict_of(
-    counted: RunCounts,
-    manifest: Manifest,
-    *,
-    run: Path,
-    batch_size: int = 128,
-    group_size: int | None = None,
-    concurrency: int = 96,
-    jobs: int = 1,
-    seed: int = 0,
+    counted: RunCounts, manifest: Manifest, job: Job = PLATFORM, *, run: Path, seed: int = 0
 ) -> Verdict:
     """The verdict on what was counted; arguments as for :func:`judge`."""
-    numbers = numbers_of(counted, manifest, seed)
-    findings = find(numbers, manifest)
+    numbers = numbers_of(counted, manifest)
+    load = load_of(
+        numbers,
+        manifest,
+        batch_size=job.batch_size,
+        group_size=job.group_size,
+        concurrency=job.concurrency,
+        jobs=job.jobs,
+        latency=job.latency,
+    )
+    learning = forecast(
+        [counted.groups[number].rewards for number in sorted(counted.groups)],
+        batch_size=job.batch_size,
+        group_size=job.group_size,
+        max_steps=job.max_steps,
+        pass_at=counted.pass_at,
+        rate=job.rate,
+        seed=seed,
+    )
+    findings = find(numbers, manifest, learning, load)
     return Verdict(
         run=str(run),
         agent=manifest.agent,
         policy=manifest.policy,
-        level=_level(findings),
+        level=_level(findings, script=is_script(manifest)),
         findings=findings,
         numbers=numbers,
-        load=load_of(
-            numbers,
-            manifest,
-            batch_size=batch_size,
-            group_size=group_size,
-            concurrency=concurrency,
-            jobs=jobs,
-        ),
+        learning=learning,
+        load=load,
     )
 
 
-def _level(findings: Sequence[Finding]) -> Level:
+def _level(findings: Sequence[Finding], *, script: bool) -> Level:
     found = {finding.severity for finding in findings}
-    if "not ready" in found:
-        return "not ready"
-    return "doubtful" if "doubtful" in found else "ready"
+    grave: tuple[Level, ...] = ("not ready", "too few to tell", "doubtful", "costly")
+    for level in grave:
+        if level in found:
+            return level
+    return "plumbing holds" if script else "ready"
 
 
-def numbers_of(counted: RunCounts, manifest: Manifest, seed: int = 0) -> Numbers:
+def numbers_of(counted: RunCounts, manifest: Manifest) -> Numbers:
     """The figures of a run."""
     groups = [counted.groups[number] for number in sorted(counted.groups)]
     ks = _ks(max((group.played for group in groups), default=0))
-    estimates = _estimates(groups, ks, seed)
+    estimates = _estimates(groups, ks, counted.pass_at)
     rewards = counted.rewards
     within = [group.deviation for group in groups if group.comparable]
     return Numbers(
@@ -147,6 +134,9 @@ def numbers_of(counted: RunCounts, manifest: Manifest, seed: int = 0) -> Numbers
         seconds=_spread(counted.seconds),
         rollout_timeout=manifest.rollout_timeout,
         turn_seconds=_spread(counted.turn_seconds),
+        policy_seconds=_spread(counted.policy_seconds),
+        reply_bytes=counted.reply_bytes / turns if (turns := sum(counted.turns)) else None,
+        request_bytes=counted.request_bytes / counted.rollouts if counted.rollouts else None,
         tool_calls=counted.tool_calls,
         most_tool_calls=counted.most_tool_calls,
         tool_errors=counted.tool_errors,
@@ -165,7 +155,7 @@ def _ks(largest: int) -> list[int]:
     return sorted({*powers, largest} - {0})
 
 
-def _estimates(groups: Sequence[Group], ks: Sequence[int], seed: int) -> list[Estimate]:
+def _estimates(groups: Sequence[Group], ks: Sequence[int], pass_at: float) -> list[Estimate]:
     """Share of flat groups, mean reward, then pass@k and pass^k for each k.
 
     A failed rollout counts as one that did not pass; it has no reward, so it is not in the mean.
@@ -181,16 +171,24 @@ def _estimates(groups: Sequence[Group], ks: Sequence[int], seed: int) -> list[Es
                 totals[row, column] = pass_at_k(group.played, group.passed, k)
                 totals[row, column + 1] = pass_hat_k(group.played, group.passed, k)
                 weights[row, column : column + 2] = 1
-    shares = [column != _REWARD for column in range(columns)]
-    bounds = intervals(totals, weights, shares=shares, seed=seed)
-    found: list[Estimate] = []
-    for column in range(columns):
-        weight = weights[:, column].sum()
-        if not weight:
-            found.append(Estimate(value=None, low=None, high=None))
-            continue
-        low, high = (float(bound) for bound in bounds[column])
-        found.append(Estimate(value=float(totals[:, column].sum() / weight), low=low, high=high))
+    rewards = [reward for group in groups for reward in group.rewards]
+    played = sum(group.played for group in groups)
+    found = [
+        _estimate(totals[:, _FLAT], weights[:, _FLAT], 0.0, 1.0, len(groups)),
+        _estimate(
+            totals[:, _REWARD],
+            weights[:, _REWARD],
+            min([0.0, *rewards]),
+            max([pass_at, *rewards]),
+            len(rewards),
+        ),
+    ]
+    # A problem's k rollouts are one trial; whether they pass is no finer than that.
+    found += [
+        _estimate(totals[:, column], weights[:, column], 0.0, 1.0, played / k)
+        for place, k in enumerate(ks)
+        for column in (_PASSES + 2 * place, _PASSES + 1 + 2 * place)
+    ]
     return found
 
 
@@ -202,6 +200,14 @@ def _criterion(values: array[float]) -> Criterion:
         highest=max(values),
         flat=all_same(values),
     )
+
+
+def _estimate(totals: Floats, weights: Floats, low: float, high: float, trials: float) -> Estimate:
+    bounds = interval(totals, weights, low=low, high=high, trials=trials)
+    if bounds is None:
+        return Estimate(value=None, low=None, high=None)
+    value = float(totals.sum() / weights.sum())
+    return Estimate(value=value, low=min(bounds[0], value), high=max(bounds[1], value))
 
 
 def _spread(values: array[float]) -> Spread | None:

@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 from devkit.places import ROOT
 from devkit.rehearsal.counts import RunCounts, calls_in_text, count_rollouts
 from devkit.rehearsal.run_files import ROLLOUTS, RolloutRecord, read_manifest, read_rollouts
+from devkit.verdict.job import PLATFORM, Job
 from devkit.verdict.model import Numbers, Verdict
 from devkit.verdict.readiness import verdict_of
-from devkit.verdict.show import estimate, figures, load_lines, spread
+from devkit.verdict.show import estimate, figures, learning_lines, load_lines, spread
 
 MOST_ROLLOUTS = 5_000
 MOST_BYTES = 48_000_000
@@ -42,7 +43,7 @@ _UPLOT = ROOT / "functions/console/static/uplot"
 
 
 def write_report(
-    run: Path, html: Path | None = None, *, pass_at: float = 1.0, **judging: Any
+    run: Path, html: Path | None = None, job: Job = PLATFORM, *, pass_at: float = 1.0
 ) -> tuple[Verdict, Path]:
     """Judge a run and write its report.
 
@@ -50,14 +51,14 @@ def write_report(
         run: the run's directory.
         html: the report; ``RUN/report.html`` if None.
         pass_at: reward from which on a rollout has passed.
-        **judging: further arguments of ``readiness.judge``.
+        job: what is to be trained.
 
     Raises:
         ValueError: the directory holds no run, or a line of it cannot be read.
     """
     manifest = read_manifest(run)
     counted = count_rollouts(read_rollouts(run), pass_at)
-    verdict = verdict_of(counted, manifest, run=run, **judging)
+    verdict = verdict_of(counted, manifest, job, run=run)
     blocks = _Blocks(run, _chosen(counted))
     styles = f"{(_UPLOT / 'uPlot.min.css').read_text()}\n{(_PAGE / 'report.css').read_text()}"
     scripts = [
@@ -75,6 +76,7 @@ def write_report(
         manifest=manifest,
         verdict=verdict,
         measured=list(figures(verdict.numbers)),
+        learning=list(learning_lines(verdict)),
         load=list(load_lines(verdict)),
         reward=estimate(verdict.numbers.reward),
         spread=spread,

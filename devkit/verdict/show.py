@@ -11,7 +11,15 @@ from rich.table import Table
 
 from devkit.verdict.model import Criterion, Estimate, Numbers, Spread, Verdict
 
-_COLOUR = {"ready": "green", "doubtful": "yellow", "not ready": "red", "note": "cyan"}
+_COLOUR = {
+    "ready": "green",
+    "plumbing holds": "cyan",
+    "costly": "yellow",
+    "doubtful": "yellow",
+    "too few to tell": "magenta",
+    "not ready": "red",
+    "note": "cyan",
+}
 
 
 def show(verdict: Verdict, console: Console) -> None:
@@ -35,6 +43,9 @@ def show(verdict: Verdict, console: Console) -> None:
     if verdict.numbers.rollouts:
         console.print()
         console.print(_table("measured", figures(verdict.numbers)))
+        if verdict.learning:
+            console.print()
+            console.print(_table("what a step can learn", learning_lines(verdict)))
         console.print()
         console.print(_table("a training step", load_lines(verdict)))
 
@@ -73,7 +84,8 @@ def figures(n: Numbers) -> Iterator[tuple[str, str]]:
     yield "turns", spread(n.turns)
     yield "completion tokens", spread(n.completion_tokens)
     yield "prompt tokens", spread(n.prompt_tokens)
-    yield "seconds", f"{spread(n.seconds)}; the job allows {n.rollout_timeout:g}"
+    yield "seconds here", f"{spread(n.seconds)}; the job allows {n.rollout_timeout:g}"
+    yield "of which the policy", spread(n.policy_seconds)
     yield "seconds a turn", spread(n.turn_seconds)
     yield "failed", share(n.failed, n.rollouts)
     yield "without a sample", share(n.unsampled, n.rollouts)
@@ -93,11 +105,51 @@ def _criterion(values: Criterion) -> str:
     )
 
 
+def learning_lines(verdict: Verdict) -> Iterator[tuple[str, str]]:
+    """What a step can learn from, as lines of a name and a text."""
+    learning, load = verdict.learning, verdict.load
+    if learning is None:
+        return
+    then = f"{learning.success_after:.1%} forecast after {learning.max_steps} steps"
+    yield "success", f"{learning.success:.1%} now, {then}"
+    each = f"{learning.informative_groups_per_step:.1f} of {load.batch_size} a step"
+    yield "groups that differ", f"{estimate(learning.informative, share=True)}, {each}"
+    yield "signal", estimate(learning.signal)
+    yield f"steps to {learning.success_aimed_at:.1%}", _until(learning.steps)
+    yield "rollouts until then", _until(learning.rollouts)
+    if load.dollars_per_rollout is not None and learning.rollouts.value is not None:
+        yield "dollars until then", f"{learning.rollouts.value * load.dollars_per_rollout:,.2f}"
+    for size in learning.group_sizes:
+        steps = (
+            "never"
+            if size.steps is None or size.rollouts is None
+            else f"{size.steps:,.1f} steps, {size.rollouts:,.0f} rollouts"
+        )
+        yield f"in groups of {size.group_size}", f"{size.informative:.0%} differ; {steps}"
+
+
+def _until(value: Estimate) -> str:
+    """An estimate of which null is never."""
+    low, middle, high = (
+        "never" if each is None or each > 1e6 else f"{each:,.0f}"
+        for each in (value.low, value.value, value.high)
+    )
+    return f"{middle} ({low} to {high})"
+
+
 def load_lines(verdict: Verdict) -> Iterator[tuple[str, str]]:
     """What a training step needs, as lines of a name and a text."""
     load = verdict.load
     yield "rollouts", f"{load.batch_size} x {load.group_size} = {load.rollouts_per_step:,}"
     yield "at once", f"{load.in_flight}, at most {load.concurrency} of each job (jobs: {load.jobs})"
+    if load.latency is not None:
+        yield "latency", f"{_number(load.latency)} s a turn"
+        yield "seconds a rollout", spread(load.rollout_seconds)
+    else:
+        yield "latency", "unknown of a script; state it with --latency"
+    if load.dollars_per_rollout is not None and load.dollars_per_step is not None:
+        thousand = f"{1_000 * load.dollars_per_rollout:,.2f} a thousand rollouts"
+        yield "dollars on AWS", f"{load.dollars_per_step:,.2f} a step, {thousand}"
     if load.step_seconds_at_least is not None and load.step_seconds_at_most is not None:
         yield (
             "duration",

@@ -46,6 +46,7 @@ _PLAYED = {*LAPTOP, "devkit.emulator", "devkit.policies", "devkit.rehearsal"}
 MAY_IMPORT |= dict.fromkeys(
     ("devkit.checks", "devkit.verdict", "devkit.training", "devkit.detectors"), _PLAYED
 )
+MAY_IMPORT["devkit.verdict"] = {*_PLAYED, "devkit.checks"}
 MAY_IMPORT["devkit.commands"] = {
     *_PLAYED,
     "devkit.checks",

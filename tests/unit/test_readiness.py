@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -10,9 +11,10 @@ from devkit.__main__ import main
 from devkit.emulator.template import load_template
 from devkit.rehearsal import counts
 from devkit.rehearsal.run_files import ROLLOUTS, append_rollout, write_manifest
-from devkit.verdict.findings import THRESHOLDS
+from devkit.verdict.job import Job
 from devkit.verdict.model import Verdict
 from devkit.verdict.readiness import judge
+from devkit.verdict.thresholds import THRESHOLDS
 from rollout.testing import calls
 from tests.building import ROOT
 from tests.rehearsed import failure, groups, manifest, played, record, turn, write
@@ -40,16 +42,6 @@ def test_a_sound_run_is_ready(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flat", "severity"), [(5, None), (6, "doubtful"), (10, "doubtful"), (11, "not ready")]
-)
-def test_groups_without_spread(tmp_path, flat, severity):
-    records = groups(*[(1.0, 1.0), (0.0, 0.0)][: flat % 2], *[(1.0, 1.0)] * (flat // 2 * 2), *[(0.0, 1.0)] * (20 - flat))  # fmt: skip
-    finding = found(write(tmp_path / "run", records)).get("no-spread")
-    assert (finding and finding.severity) == severity
-    assert finding is None or finding.measured == flat / 20
-
-
-@pytest.mark.parametrize(
     ("failed", "severity"), [(0, None), (1, "doubtful"), (2, "doubtful"), (3, "not ready")]
 )
 def test_failed_rollouts(tmp_path, failed, severity):
@@ -69,7 +61,8 @@ def test_failed_rollouts(tmp_path, failed, severity):
         ({"reports": ["CompleteRollout 200", "UpdateReward 500"]}, "unrewarded", 0, "not ready"),
         ({"turns": [turn(), turn()], "turns_answered": 1}, "turns-lost", 0, "doubtful"),
         ({"turns": [turn(finish_reason="length")]}, "truncated", 4, "doubtful"),
-        ({"seconds": 481.0}, "slow", 0, "doubtful"),
+        ({"turns": [turn(seconds=481.0)]}, "slow", 0, "doubtful"),
+        ({"seconds": 481.0}, "slow-here", 0, "doubtful"),
         ({"turns": [turn(usage={})]}, "no-usage", 0, "note"),
     ],
 )
@@ -81,12 +74,37 @@ def test_a_finding_is_made_over_its_threshold(tmp_path, changes, code, most_with
 
 
 @pytest.mark.parametrize(("slow", "severity"), [(4, "doubtful"), (5, "not ready")])
-def test_slow_rollouts_are_held_against_the_jobs_time(tmp_path, slow, severity):
-    run = write(tmp_path / "run", replaced(slow, seconds=481.0))
+def test_slow_policies_are_held_against_the_jobs_time(tmp_path, slow, severity):
+    run = write(tmp_path / "run", replaced(slow, turns=[turn(seconds=481.0)]))
     assert found(run)["slow"].severity == severity
     assert "slow" not in found(
-        write(tmp_path / "more", replaced(9, seconds=481.0), rollout_timeout=602)
+        write(tmp_path / "more", replaced(9, turns=[turn(seconds=481.0)]), rollout_timeout=610)
     )
+
+
+def test_a_busy_laptop_is_not_the_environments_fault(tmp_path):
+    """Every rollout queued for eight minutes, and a tenth ran out of time, while the policy was quick."""
+    records = replaced(80, seconds=490.0)
+    for place in range(8):
+        known = records[place]
+        records[place] = record(
+            known.group, known.member, None, seconds=600.0, error=failure("deadline", "Too late")
+        )
+    findings = found(write(tmp_path / "run", records))
+    assert {"slow-here", "late-here"} == set(findings)
+    assert {finding.severity for finding in findings.values()} == {"doubtful"}
+    slow = [
+        record(
+            r.group,
+            r.member,
+            r.reward,
+            error=r.error,
+            seconds=r.seconds,
+            turns=[turn(seconds=400.0)],
+        )
+        for r in records
+    ]
+    assert found(write(tmp_path / "slow", slow))["failed"].severity == "not ready"
 
 
 @pytest.mark.parametrize(
@@ -126,22 +144,6 @@ def test_tool_calls_of_an_agent_with_a_loop_of_its_own_are_counted_from_its_mess
     assert counts.tool_calls(record(turns=[asked, turn(messages=answers)])) == (1, 1)
 
 
-@pytest.mark.parametrize(
-    ("passes", "code"), [(1, "too-hard"), (2, None), (38, None), (39, "too-easy")]
-)
-def test_a_mean_at_the_edge(tmp_path, passes, code):
-    rewards = [1.0] * passes + [0.0] * (40 - passes)
-    records = [record(n // 2, n % 2, reward) for n, reward in enumerate(rewards)]
-    codes = found(write(tmp_path / "run", records))
-    assert {"too-hard", "too-easy"} & codes.keys() == ({code} if code else set())
-
-
-def test_a_reward_that_never_differs_teaches_nothing(tmp_path):
-    verdict = judge(write(tmp_path / "run", groups(*[(0.3, 0.3)] * 20)))
-    assert verdict.level == "not ready"
-    assert [finding.code for finding in verdict.findings] == ["flat-reward"]
-
-
 def test_at_temperature_zero_spread_is_not_judged(tmp_path):
     run = write(tmp_path / "run", groups(*[(1.0, 1.0)] * 20), temperature=0.0)
     assert list(found(run)) == ["greedy"]
@@ -152,7 +154,9 @@ def test_what_a_run_cannot_tell_is_said(tmp_path):
     assert "no-groups" in found(write(tmp_path / "ones", groups(*[(1.0,)] * 20)))
     assert "few-groups" in found(write(tmp_path / "few", groups(*SOUND[1:])))
     assert "incomplete" in found(write(tmp_path / "half", groups(*SOUND), rows=21))
-    assert "scripted-policy" in found(write(tmp_path / "script", groups(*SOUND), policy="scripted"))
+    assert "scripted-policy" in found(
+        write(tmp_path / "script", groups(*SOUND), policy="scripted skill=0.75")
+    )
     assert "scripted-policy" in found(
         write(tmp_path / "probe", groups(*SOUND), policy="probe:poor")
     )
@@ -188,21 +192,45 @@ def test_groups_smaller_than_k_are_left_out_of_k(tmp_path):
 
 
 def test_a_step_is_scaled_from_what_was_measured(tmp_path):
-    load = judge(write(tmp_path / "run", groups(*SOUND)), batch_size=128, group_size=8).load
+    load = judge(write(tmp_path / "run", groups(*SOUND))).load
     assert load.rollouts_per_step == 1024
     assert load.completion_tokens_per_step == 10_240
-    assert load.step_seconds_at_least == pytest.approx(1024 / 96)
-    assert load.step_seconds_at_most == pytest.approx(1024 / 96 + 95 / 96)
+    # The policy took 0.5 s, agent and tools are reckoned with 0.05 s.
+    assert load.step_seconds_at_least == pytest.approx(1024 * 0.55 / 96)
+    assert load.step_seconds_at_most == pytest.approx(1024 * 0.55 / 96 + 0.55 * 95 / 96)
     assert load.parameters["WorkerConcurrency"] == 106  # as docs/concurrency.md says of one job
     assert load.mode == "inline"
-    small = judge(write(tmp_path / "small", groups(*SOUND)), batch_size=4, jobs=3).load
+    job = Job(batch_size=4, group_size=4, jobs=3)
+    small = judge(write(tmp_path / "small", groups(*SOUND)), job).load
     assert (small.rollouts_per_step, small.in_flight) == (16, 48)
+
+
+def test_durable_and_inline_rehearsals_of_one_policy_forecast_the_same_step(tmp_path):
+    """On the machine that rehearsed, the durable one was seven times slower."""
+    quick = write(tmp_path / "inline", replaced(80, seconds=2.0))
+    queued = write(tmp_path / "durable", replaced(80, seconds=14.0), mode="durable")
+    assert judge(quick).load == judge(queued).load
+    stated = [judge(run, Job(latency=6.0)).load for run in (quick, queued)]
+    assert stated[0] == stated[1]
+    assert stated[0].rollout_seconds.mean == pytest.approx(6.05)
+    assert stated[0].dollars_per_step > 1.5 * judge(quick).load.dollars_per_step
+    slower = judge(quick, Job(latency=60.0)).load
+    assert (stated[0].mode, slower.mode) == ("inline", "durable")
+
+
+def test_a_script_has_no_latency_but_the_one_that_is_stated(tmp_path):
+    records = groups(*SOUND)
+    silent = judge(write(tmp_path / "silent", records, policy="scripted skill=0.5")).load
+    assert (silent.latency, silent.step_seconds_at_least, silent.dollars_per_step) == (None,) * 3
+    stated = write(tmp_path / "stated", records, policy="scripted skill=0.5", latency=2.0)
+    assert judge(stated).load.rollout_seconds.mean == pytest.approx(2.05)
+    assert judge(stated, Job(latency=3.0)).load.latency == 3.0
 
 
 def test_the_parameters_are_parameters_of_the_template_within_their_limits(tmp_path):
     known = load_template()["Parameters"]
     run = write(tmp_path / "run", replaced(1, seconds=500.0, turns=[turn(seconds=400.0)] * 900))
-    for name, value in judge(run, jobs=5).load.parameters.items():
+    for name, value in judge(run, Job(jobs=5)).load.parameters.items():
         assert known[name].get("MinValue", 0) <= value <= known[name].get("MaxValue", 10**9)
 
 
@@ -270,7 +298,7 @@ def test_the_documents_fields_stay_what_they_are():
     schema = Verdict.model_json_schema(by_alias=True, mode="serialization")
     fields = {name: sorted(part["properties"]) for name, part in schema["$defs"].items()}
     assert sorted(schema["properties"]) == [
-        "agent", "findings", "level", "load", "numbers", "policy", "run", "schema",
+        "agent", "findings", "learning", "level", "load", "numbers", "policy", "run", "schema",
     ]  # fmt: skip
     assert fields["Finding"] == ["code", "do", "measured", "says", "severity", "threshold"]
     assert fields["Estimate"] == ["high", "low", "value"]
@@ -280,14 +308,21 @@ def test_the_documents_fields_stay_what_they_are():
     assert fields["Failure"] == ["boundary", "rollouts", "title"]
     assert fields["Load"] == [
         "batch_size", "completion_tokens_per_second", "completion_tokens_per_step", "concurrency",
-        "group_size", "in_flight", "jobs", "mode", "parameters", "prompt_tokens_per_step",
-        "rollouts_per_step", "step_seconds_at_least", "step_seconds_at_most",
+        "dollars_per_rollout", "dollars_per_step", "group_size", "in_flight", "jobs", "latency", "mode",
+        "parameters", "prompt_tokens_per_step", "rollout_seconds", "rollouts_per_step",
+        "step_seconds_at_least", "step_seconds_at_most",
+    ]  # fmt: skip
+    assert fields["GroupSize"] == ["group_size", "informative", "rollouts", "steps"]
+    assert fields["Learning"] == [
+        "group_sizes", "informative", "informative_groups_per_step", "max_steps", "outliers", "rate",
+        "rollouts", "signal", "steps", "success", "success_after", "success_aimed_at",
     ]  # fmt: skip
     assert fields["Numbers"] == [
         "completion_tokens", "criteria", "expected", "failed", "failures", "groups", "groups_compared",
         "groups_without_spread", "miscounted", "most_tool_calls", "pass_mark", "passes",
-        "prompt_tokens", "reward", "reward_deviation", "reward_deviation_within_groups",
-        "reward_highest", "reward_lowest", "rollout_timeout", "rollouts", "seconds", "text_tool_calls", "tool_calls",
+        "policy_seconds", "prompt_tokens", "reply_bytes", "request_bytes", "reward", "reward_deviation",
+        "reward_deviation_within_groups", "reward_highest", "reward_lowest", "rollout_timeout",
+        "rollouts", "seconds", "text_tool_calls", "tool_calls",
         "tool_errors", "truncated", "turn_seconds", "turns", "unrewarded", "unsampled",
         "without_usage",
     ]  # fmt: skip
@@ -299,9 +334,10 @@ def test_every_field_threshold_and_finding_is_documented():
     for part in (schema, *schema["$defs"].values()):
         for field in part["properties"]:
             assert f"`{field}`" in page
-    code = (ROOT / "devkit/verdict/findings.py").read_text()
-    codes = [line.split('"')[1] for line in code.splitlines() if "code=" in line]
-    assert len(codes) > 15
+    names = ("findings", "learning_findings")
+    code = "\n".join((ROOT / f"devkit/verdict/{name}.py").read_text() for name in names)
+    codes = [*re.findall(r'code="([a-z-]+)"', code), "too-hard", "too-easy", "no-spread"]
+    assert len(codes) > 20
     for each in codes:
         assert f"`{each}`" in page
     for name in THRESHOLDS.__slots__:

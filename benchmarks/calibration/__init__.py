@@ -1,0 +1,1 @@
+"""The verdict's forecast and intervals, held to simulated training and rehearsals."""
