@@ -20,13 +20,12 @@ from devkit.emulator.stack import HANDLERS, JOB_ARN, EmulatedStack
 _HOST = "http://host.docker.internal:9010"
 
 
-def everywhere(agent, instance, script, *, seconds=60.0, slow=0.0, instances=()):
+def everywhere(agent, instance, script, *, seconds=60.0, slow=0.0):
     """How a rollout of an agent ended, by the way it came in.
 
     Args:
         seconds: an invocation of the worker has; a Sample needs eleven to be begun.
         slow: seconds that the policy takes for a turn.
-        instances: more of them, played inline.
     """
     invocations = []
     worker = InProcess(environment_of(HANDLERS / "worker.py"), timeout=seconds)
@@ -48,9 +47,6 @@ def everywhere(agent, instance, script, *, seconds=60.0, slow=0.0, instances=())
     ):  # fmt: skip
         answer = _post(stack, "t-inline", instance)
         found = {"inline": {**answer.json(), "http": answer.status_code}}
-        found["more"] = [
-            _post(stack, f"t-more-{n}", each).json() for n, each in enumerate(instances)
-        ]
         answer = _post(stack, "t-durable", instance, {"Prefer": "respond-async"})
         assert answer.status_code == 202, answer.text
         found["durable"] = {**_ended(stack, "t-durable"), "invocations": len(invocations)}

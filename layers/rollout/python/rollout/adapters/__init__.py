@@ -13,6 +13,9 @@ layer: put them into ``environments/requirements.txt``.
 ``openai_agents``         a model of the OpenAI Agents SDK (``openai-agents``)
 ``mcp``                   tools of a Model Context Protocol server (``mcp``)
 ``existing``              functions and servers written for the reference SDK
+``gymnasium``             what has ``reset`` and ``step`` (``gymnasium``, or a game of yours)
+``textarena``             games of TextArena (``textarena``)
+``skyrl_gym``             environments of SkyRL-Gym (``skyrl-gym``)
 ``reasoning_gym``         generators and mixtures of reasoning-gym (``reasoning-gym``)
 ========================  ==========================================================
 """
