@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from devkit.checks.check_result import CheckResult, error, ok, warning
 from devkit.policies.scripts import scripts_of
+from devkit.rehearsal.dataset import without_prompt
 from rollout.agent import load_agent
 from rollout.contract import RolloutMetadata, RolloutRequest
 from rollout.errors import AgentUnavailable, RolloutError
@@ -211,7 +212,10 @@ def _fault(row: Any) -> str | None:
     """Why a job could not pass a row on, as the end of a sentence; None if it could."""
     if not isinstance(row, dict):
         return "is no JSON object"
-    prompt = cast("dict[str, Any]", row).get("prompt")
+    known = cast("dict[str, Any]", row)
+    if "prompt" not in known:
+        return without_prompt(known)
+    prompt = known["prompt"]
     if not isinstance(prompt, str):
         return "has no text in the column prompt"
     try:

@@ -12,6 +12,11 @@ from devkit.places import default_agent
 def add_dataset(parser: argparse.ArgumentParser) -> None:
     """Add what says who is played with which rows."""
     parser.add_argument("dataset", type=Path, help="JSON lines, as a job reads them")
+    parser.add_argument(
+        "--instances",
+        action="store_true",
+        help="rows without a column prompt are instances themselves; a job could not send them",
+    )
     parser.add_argument("--agent", default=default_agent(), help="module:function")
     parser.add_argument("--limit", type=at_least(1), default=0, help="only the first rows")
     parser.add_argument(

@@ -168,7 +168,7 @@ def _rows(options: argparse.Namespace) -> ChosenRows:
     if options.limit and options.sample:
         raise ValueError("--limit takes the first rows and --sample draws some: give one of them")
     limit = options.limit or (0 if options.sample else _ROWS)
-    dataset = survey(options.dataset)
+    dataset = survey(options.dataset, instances=options.instances)
     return dataset.choose(limit=limit, sample=options.sample, seed=options.seed)
 
 

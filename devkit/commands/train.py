@@ -72,7 +72,7 @@ def _train(options: argparse.Namespace, console: Console) -> int:
     try:
         load_agent(options.agent)
         policy = _learner(options)
-        chosen = survey(options.dataset).choose(
+        chosen = survey(options.dataset, instances=options.instances).choose(
             limit=options.limit, sample=options.sample, seed=options.seed
         )
         rows = [instance for _, instance in chosen]

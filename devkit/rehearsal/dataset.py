@@ -21,12 +21,14 @@ class Dataset:
     Args:
         sha256: of the file's bytes, hexadecimal.
         rows: lines that hold a row.
+        instances: whether a row without a column prompt is an instance itself, as no job could send it.
         bad: what is wrong with the lines that are passed over, each with its number.
     """
 
     path: Path
     sha256: str
     rows: int
+    instances: bool = False
     bad: tuple[str, ...] = ()
 
     def choose(self, *, limit: int = 0, sample: int = 0, seed: int = 0) -> ChosenRows:
@@ -63,7 +65,8 @@ class ChosenRows:
     def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Number and instance of each, read as they are asked for."""
         left = self.count
-        for number, instance in enumerate(read(self.dataset.path, self._passed)):
+        rows = read(self.dataset.path, self._passed, instances=self.dataset.instances)
+        for number, instance in enumerate(rows):
             if left == 0:
                 return
             if self.numbers is None or number in self.numbers:
@@ -71,32 +74,36 @@ class ChosenRows:
                 yield number, instance
 
 
-def survey(path: Path, *, skip_bad: bool = False) -> Dataset:
-    """Read a whole file once: its fingerprint, and that every line can be played.
+def survey(path: Path, *, skip_bad: bool = False, instances: bool = False) -> Dataset:
+    """Read a whole file once: its fingerprint, and that every line can be played as a job would.
 
     Args:
         skip_bad: pass over the lines that cannot be, and tell them.
+        instances: take a row without a column ``prompt`` for an instance; else it cannot be played.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: naming the line that is not a JSON object, or that there is none.
+        ValueError: naming the line that is not a JSON object or has no ``prompt``, or that there is none.
     """
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     bad: list[str] = []
-    rows = sum(1 for _ in read(path, bad.append if skip_bad else None))
+    rows = sum(1 for _ in read(path, bad.append if skip_bad else None, instances=instances))
     if rows == 0:
         raise ValueError(f"{path} holds no rows; it must have one JSON object a line")
-    return Dataset(path, digest.hexdigest(), rows, tuple(bad))
+    return Dataset(path, digest.hexdigest(), rows, instances, tuple(bad))
 
 
-def read(path: Path, bad: Callable[[str], None] | None = None) -> Iterator[dict[str, Any]]:
+def read(
+    path: Path, bad: Callable[[str], None] | None = None, *, instances: bool = True
+) -> Iterator[dict[str, Any]]:
     """The rows of a JSONL dataset as instances.
 
     A row with a ``prompt`` column becomes what a job would make of it; any other row, GSM8K's as
-    published for example, is the instance itself.
+    published for example, is the instance itself, or with ``instances=False`` wrong: a job takes the
+    first column of such a dataset for its prompt (DESIGN 2.5), and the rest never reaches the agent.
 
     Args:
         bad: told what is wrong with a line, which is then passed over; None to stop at the first.
@@ -109,7 +116,7 @@ def read(path: Path, bad: Callable[[str], None] | None = None) -> Iterator[dict[
             if not line.strip():
                 continue
             try:
-                yield _row(line)
+                yield _row(line, instances=instances)
             except ValueError as error:
                 wrong = f"{path}:{number} {error}"
                 if bad is None:
@@ -117,7 +124,7 @@ def read(path: Path, bad: Callable[[str], None] | None = None) -> Iterator[dict[
                 bad(wrong)
 
 
-def _row(line: bytes) -> dict[str, Any]:
+def _row(line: bytes, *, instances: bool) -> dict[str, Any]:
     """One line as the instance it stands for, held to the JSON a job's request is held to.
 
     Raises:
@@ -131,7 +138,12 @@ def _row(line: bytes) -> dict[str, Any]:
         raise ValueError("is not a JSON object")
     known = cast("dict[str, Any]", row)
     if "prompt" not in known:
-        return known
+        if instances:
+            return known
+        raise ValueError(
+            f"{without_prompt(known)}; pack the row into prompt as JSON text, or play rows as they are "
+            "with --instances"
+        )
     prompt = known["prompt"]
     instance = instance_of(prompt)
     if isinstance(prompt, str) and prompt.lstrip().startswith("{") and "prompt" in instance:
@@ -143,6 +155,14 @@ def _row(line: bytes) -> dict[str, Any]:
                 f"packs a prompt that is not the JSON a job can read: {_reason(error)}"
             ) from None
     return instance
+
+
+def without_prompt(row: dict[str, Any]) -> str:
+    """What a job makes of a row without a column ``prompt``, as the end of a sentence about its line."""
+    first = (
+        f"its first column, {next(iter(row))!r}, as text, and nothing else" if row else "nothing"
+    )
+    return f"has no column prompt: a job would send {first}"
 
 
 def _reason(error: MalformedRequest) -> str:

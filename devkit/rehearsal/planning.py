@@ -64,7 +64,7 @@ def plan_of(options: argparse.Namespace) -> RehearsalPlan:
         mode = options.mode or ("durable" if faults.kill or not policy.scripted else "inline")
     if policy.model_endpoint and options.faults:
         raise ValueError("--faults strike the simulated Job Runtime, which endpoint: does not use")
-    dataset = survey(options.dataset, skip_bad=options.skip_bad)
+    dataset = survey(options.dataset, skip_bad=options.skip_bad, instances=options.instances)
     rows = dataset.choose(limit=options.limit, sample=options.sample, seed=options.seed)
     now = datetime.now(UTC)
     module = options.agent.partition(":")[0].rpartition(".")[2]

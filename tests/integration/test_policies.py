@@ -26,7 +26,7 @@ ROWS = [
 @pytest.fixture
 def dataset(tmp_path):
     path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    path.write_text("".join(json.dumps({"prompt": json.dumps(row)}) + "\n" for row in ROWS))
     return path
 
 

@@ -42,7 +42,7 @@ def kept(run):
 def test_published_problems_are_rehearsed_in_groups(gsm8k, tmp_path, capsys):
     run = tmp_path / "run"
     code = main(
-        ["rehearse", str(gsm8k), "--sample", "12", "--seed", "3", "--group-size", "4",
+        ["rehearse", str(gsm8k), "--instances", "--sample", "12", "--seed", "3", "--group-size", "4",
          "--policy", "scripted", "--skill", "0.5", "--run", str(run)]
     )  # fmt: skip
     said = capsys.readouterr().out
@@ -199,7 +199,7 @@ def test_a_reward_that_can_be_broken_is_shouted(tmp_path, monkeypatch, capsys):
     (tmp_path / "gullible.py").write_text(GULLIBLE)
     (tmp_path / "rows.jsonl").write_text("{}\n{}\n")
     monkeypatch.syspath_prepend(tmp_path)
-    call = ["probe", str(tmp_path / "rows.jsonl"), "--agent", "gullible:gullible"]
+    call = ["probe", str(tmp_path / "rows.jsonl"), "--instances", "--agent", "gullible:gullible"]
     assert main(call) == 1
     shouted, _, table = capsys.readouterr().out.partition("┏")
     assert "INJECTION REACHES GOLD on 2 of 2 rows" in shouted

@@ -136,7 +136,10 @@ def test_rows_that_a_job_cannot_pass_are_counted(tmp_path):
     found = lesson(tmp_path, row(), "{broken", {"question": "1?"}, {"prompt": {"a": 1}}, "[]")
     assert found["dataset"].level == "error"
     assert found["dataset"].measured == "4 of 5 rows"
-    assert "line 2 is no JSON object; line 3 has no text" in found["dataset"].what
+    assert (
+        "line 2 is no JSON object; line 3 has no column prompt: a job would send its first column, 'question'"
+        in found["dataset"].what
+    )
 
 
 def test_a_prompt_that_only_looks_like_json_is_told(tmp_path):

@@ -48,7 +48,7 @@ def ten(tmp_path):
 
 
 def test_rows_are_counted_hashed_and_chosen(ten):
-    dataset = survey(ten)
+    dataset = survey(ten, instances=True)
     assert (dataset.rows, dataset.sha256) == (10, hashlib.sha256(ten.read_bytes()).hexdigest())
     assert [n for n, _ in dataset.choose()] == list(range(10))
     assert list(dataset.choose(limit=3)) == [(n, {"n": n}) for n in range(3)]
@@ -62,13 +62,29 @@ def test_rows_are_counted_hashed_and_chosen(ten):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [('{"a": 1}\n[1]\n', "2 is not a JSON"), ("\n", "no rows")]
+    ("text", "said"),
+    [
+        ('{"prompt": "1"}\n[1]\n', "2 is not a JSON"),
+        ("\n", "no rows"),
+        (
+            '{"prompt": "1"}\n{"question": "1", "prompt_id": 1}\n',
+            "2 has no column prompt: .*'question'",
+        ),
+        ("{}\n", "1 has no column prompt: .* nothing"),
+    ],
 )
 def test_a_dataset_that_cannot_be_played_names_the_line(tmp_path, text, said):
     path = tmp_path / "rows.jsonl"
     path.write_text(text)
     with pytest.raises(ValueError, match=said):
         survey(path)
+
+
+def test_rows_without_a_prompt_are_played_as_they_are_where_that_is_said(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"question": "1 + 1?"}\n{"prompt": "{\\"question\\": \\"2\\"}"}\n')
+    dataset = survey(path, instances=True)
+    assert [row for _, row in dataset.choose()] == [{"question": "1 + 1?"}, {"question": "2"}]
 
 
 def test_a_row_is_read_when_somebody_is_free_to_play_it():
@@ -195,8 +211,8 @@ def test_a_row_no_job_could_send_is_named_by_its_line_or_skipped(tmp_path, line)
     path = tmp_path / "rows.jsonl"
     path.write_text(f'{{"question": "1"}}\n\n{line}\n{{"question": "2"}}\n')
     with pytest.raises(ValueError, match=r"rows\.jsonl:3 "):
-        survey(path)
-    dataset = survey(path, skip_bad=True)
+        survey(path, instances=True)
+    dataset = survey(path, skip_bad=True, instances=True)
     assert dataset.rows == 2
     assert len(dataset.bad) == 1
     assert dataset.bad[0].startswith(f"{path}:3 ")
