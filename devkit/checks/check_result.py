@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 # ``unchecked``: AWS could not be asked, or would not answer; nothing is known to be wrong.
 CheckLevel = Literal["ok", "warning", "error", "unchecked"]
+# Of many names, how many a line has room for.
+_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,12 @@ def warning(check: str, what: str, mend: str, measured: str = "") -> CheckResult
 def error(check: str, what: str, mend: str, measured: str = "") -> CheckResult:
     """A job would fail, or lose rollouts."""
     return CheckResult("error", check, what, mend, measured)
+
+
+def some(names: list[str]) -> str:
+    """The first few of many names."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def unchecked(check: str, what: str, mend: str) -> CheckResult:

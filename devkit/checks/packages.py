@@ -9,10 +9,9 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from devkit.checks.check_result import CheckResult, error, ok, warning
+from devkit.checks.check_result import CheckResult, error, ok, some, warning
 from devkit.places import SHIPPED
 
-_SHOWN = 3
 _MEND = "Name them in environments/requirements.in and let rollout lock pin them."
 
 
@@ -36,13 +35,13 @@ def requirements(file: Path) -> Iterator[CheckResult]:
         if (here := _here(one.name)) is None or not one.specifier.contains(here, prereleases=True)
     ]
     if refused:
-        yield error("requirements", f"The build will refuse {_some(refused)}.", _MEND)
+        yield error("requirements", f"The build will refuse {some(refused)}.", _MEND)
     if loose:
-        yield warning("requirements-lock", f"Two builds may differ in {_some(loose)}.", _MEND)
+        yield warning("requirements-lock", f"Two builds may differ in {some(loose)}.", _MEND)
     if strange:
         yield warning(
             "requirements-here",
-            f"What plays here is not what is built: {_some(strange)} on this machine.",
+            f"What plays here is not what is built: {some(strange)} on this machine.",
             "pip install -r environments/requirements.txt",
         )
     if not (refused or loose or strange):
@@ -82,11 +81,6 @@ def _here(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
 
 
 CHECKS: tuple[Callable[[Path], Iterator[CheckResult]], ...] = (requirements,)

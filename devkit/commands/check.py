@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.markup import escape
 
-from devkit.checks import agent_and_dataset, deployed, packages, stack_parameters, times
+from devkit.checks import agent_and_dataset, built, deployed, packages, stack_parameters, times
 from devkit.checks.agent_and_dataset import AgentAndDataset
 from devkit.checks.ask_aws import AwsReader, Unanswered
 from devkit.checks.check_result import CheckLevel, CheckResult, error, ok
@@ -21,7 +21,8 @@ from devkit.checks.cost import Job, Work
 from devkit.checks.deployed_stack import DeployedStack
 from devkit.checks.prices import REGION
 from devkit.checks.stack_plan import NO_ACCOUNT, StackPlan, from_samconfig, rehearsed, stack_work
-from devkit.emulator import template
+from devkit.emulator import sam_cli, template
+from devkit.emulator.sam_templates import ARCHITECTURE
 from devkit.places import dataset_of, repository
 
 Subject = TypeVar("Subject")
@@ -50,6 +51,7 @@ def register(commands: Any) -> None:
     )
     parser.add_argument("--dataset", type=Path, help="JSONL with a prompt column")
     parser.add_argument("--rehearsal", type=Path, help="a rehearsal to take turns and seconds from")
+    parser.add_argument("--built", type=Path, help="what sam build left (default .aws-sam/…)")
     parser.add_argument("--turns", type=float, help="of a rollout (default 10)")
     parser.add_argument("--seconds-per-turn", type=float, help="sampling (default 5)")
     job = Job()
@@ -98,6 +100,7 @@ def check(options: argparse.Namespace) -> list[Group]:
         ("Settings", _run((*times.CHECKS, *stack_parameters.CHECKS), plan)),
         ("Agent", _run(agent_and_dataset.CHECKS, _agent_and_dataset(plan, options))),
         ("Packages", _run(packages.CHECKS, repository() / "environments" / "requirements.txt")),
+        ("Build", _run(built.CHECKS, _built(plan, options))),
     ]
     if options.stack or options.job_role:
         asked += _run(deployed.CHECKS, live) if live else []
@@ -182,6 +185,11 @@ def _agent_and_dataset(plan: StackPlan, options: argparse.Namespace) -> AgentAnd
     # The sample that comes with an agent is not what a job trains on; its size says nothing.
     batch = plan.job.batch_size if options.dataset else 0
     return AgentAndDataset(path, dataset, batch)
+
+
+def _built(plan: StackPlan, options: argparse.Namespace) -> built.Built:
+    place = options.built or sam_cli.build_folder() / ARCHITECTURE
+    return built.Built(place, plan.parameters["Agent"])
 
 
 def _connect(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -72,6 +73,8 @@ BUILT_FROM = (
     ),
 )
 GOAL = 0.95
+# A text of three words or more is a sentence; a name has fewer.
+_SENTENCE = re.compile(r'"[^" ]+ [^" ]+ [^"]+"')
 _PLACE = ROOT / "build" / "mutation"
 _LIBRARY = ROOT / "layers/rollout/python/rollout"
 # mutmut names a mutant by its file's path and knows no source folder but src/, hence a copy in that
@@ -95,7 +98,8 @@ class Count:
     """What became of one module's mutants."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    alive: list[str] = field(default_factory=list)
+    alive: dict[str, str] = field(default_factory=dict)
+    worded: int = 0
 
     @property
     def total(self) -> int:
@@ -103,8 +107,8 @@ class Count:
 
     @property
     def killed(self) -> float:
-        """The share that a test failed on, or that never ended (timeout)."""
-        return (self.counts["killed"] + self.counts["timeout"]) / max(1, self.total)
+        """The share that a test failed on, or that never ended (timeout); other words are not counted."""
+        return (self.counts["killed"] + self.counts["timeout"]) / max(1, self.total - self.worded)
 
 
 def prepare(modules: tuple[str, ...], *, keep: bool) -> None:
@@ -140,9 +144,30 @@ def count(modules: tuple[str, ...]) -> dict[str, Count]:
             for name, code in meta["exit_code_by_key"].items():
                 status = status_by_exit_code[code]
                 counted[module].counts[status] += 1
-                if status not in ("killed", "timeout"):
-                    counted[module].alive.append(name)
+                if status in ("killed", "timeout"):
+                    continue
+                diff = difference(name)
+                if is_worded(diff):
+                    counted[module].worded += 1
+                else:
+                    counted[module].alive[name] = diff
     return counted
+
+
+def is_worded(diff: str) -> bool:
+    """Whether a mutant says something in other words and does nothing else.
+
+    Tests hold names, slugs and types: one that repeats every sentence would prove nothing of the code.
+    """
+    removed, added = (
+        [
+            _SENTENCE.sub("", line[1:])
+            for line in diff.splitlines()
+            if line.startswith(sign) and not line.startswith(sign * 3)
+        ]
+        for sign in "-+"
+    )
+    return removed == added
 
 
 def difference(name: str) -> str:
@@ -163,13 +188,19 @@ def main() -> int:
     mutate(given.processes)
     counted = count(modules)
     console = Console()
-    table = Table("module", "mutants", "killed", "timeout", "alive", "share")
+    table = Table("module", "mutants", "killed", "timeout", "other words", "alive", "share")
     for module, found in counted.items():
-        counts = (found.total, found.counts["killed"], found.counts["timeout"], len(found.alive))
+        counts = (
+            found.total,
+            found.counts["killed"],
+            found.counts["timeout"],
+            found.worded,
+            len(found.alive),
+        )
         table.add_row(module, *map(str, counts), f"{found.killed:.1%}")
     console.print(table)
-    for name in (name for found in counted.values() for name in found.alive):
-        console.print(difference(name) if given.show else name, markup=False, highlight=False)
+    for name, diff in (alive for found in counted.values() for alive in found.alive.items()):
+        console.print(diff if given.show else name, markup=False, highlight=False)
     short = [module for module, found in counted.items() if found.killed < GOAL]
     if short:
         console.print(f"under {GOAL:.0%} killed: {', '.join(short)}")

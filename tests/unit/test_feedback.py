@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 
 import pytest
 from botocore.awsrequest import AWSResponse
@@ -41,10 +42,12 @@ class Wire:
         self.answers = []
         self.requests = []
         self.timeouts = []
+        self.threads = []
 
     def take(self, request, read_timeout):
         self.requests.append(request)
         self.timeouts.append(read_timeout)
+        self.threads.append(threading.current_thread().name)
         status, headers = self.answers.pop(0) if self.answers else (200, {})
         if isinstance(status, Exception):
             raise status
@@ -143,13 +146,21 @@ def test_a_final_no_is_told_apart_by_its_status(wire, status):
     with pytest.raises(ReportRefused) as caught:
         feedback().complete("ready")
     assert caught.value.facts == {"operation": "CompleteRollout", "answered": status}
-    assert caught.value.detail == f"CompleteRollout answered {status} ConflictException."
+    assert f"CompleteRollout answered {status} ConflictException" in caught.value.detail
     assert len(wire.requests) == 1
 
 
 @pytest.mark.parametrize(
     ("status", "possibly_taken"),
-    [(402, False), (403, False), (429, False), (499, False), (500, True), (503, True)],
+    [
+        (401, False),
+        (402, False),
+        (403, False),
+        (429, False),
+        (499, False),
+        (500, True),
+        (503, True),
+    ],
 )
 @pytest.mark.parametrize(
     ("headers", "after"),
@@ -179,7 +190,7 @@ def test_a_connection_that_fails_may_pass_too(wire, error, possibly_taken):
     with pytest.raises(ReportUndelivered) as caught:
         feedback().complete("ready")
     assert (caught.value.retry_after, caught.value.possibly_taken) == (0, possibly_taken)
-    assert caught.value.detail == f"CompleteRollout did not get through ({error.__name__})."
+    assert {"CompleteRollout", f"({error.__name__})."} <= set(caught.value.detail.split())
 
 
 @pytest.mark.parametrize("status", [300, 304])
@@ -202,6 +213,9 @@ def test_a_no_without_a_status_may_pass_and_may_have_been_a_yes(wire):
 def test_a_slow_answer_to_a_report_is_not_waited_for_beyond_ten_seconds(wire):
     feedback().complete("ready")
     assert wire.timeouts == [10.0]
+    assert wire.threads == [
+        "CompleteRollout"
+    ]  # whoever looks at a stuck process sees what it waits for
 
 
 # --- under the reference SDK's names ----------------------------------------------------------------
@@ -223,7 +237,7 @@ def test_the_headers_of_an_inference_request_name_its_trajectory():
 def test_what_is_missing_is_named():
     with pytest.raises(ContractViolation) as caught:
         make_inference_headers({"region": 5})
-    assert caught.value.detail == ("metadata: job_arn, region, trajectory_id missing or not text.")
+    assert "job_arn, region, trajectory_id" in caught.value.detail
 
 
 def test_a_reward_is_reported_after_the_trajectory_is_sealed(wire):

@@ -58,6 +58,7 @@ def test_the_first_turn_alone_is_announced_and_before_it_is_sampled():
         sampled = steps.turn(index, b"", lambda: order.append("sampled") or b"reply")
         assert sampled.data == b"reply"
     assert order == ["sampling", "sampled", "sampled", "sampled"]
+    assert steps.sampling is True
 
 
 def test_a_turn_that_could_not_be_announced_is_not_sampled_and_is_announced_again():
@@ -69,6 +70,7 @@ def test_a_turn_that_could_not_be_announced_is_not_sampled_and_is_announced_agai
             raise ConnectionError
 
     steps = InlineSteps(announce, 0)
+    assert steps.sampling is False
     with pytest.raises(ConnectionError):
         steps.turn(0, b"", lambda: pytest.fail("sampled a turn nobody knows of"))
     steps.turn(0, b"", lambda: b"")
@@ -144,6 +146,15 @@ def test_a_trainer_that_lags_behind_its_own_completion_is_asked_again_for_ten_se
     # A no that may be lag is no loss: the last one stands, and is not taken for a repeat's.
     heard = reported(clock, [refused() for _ in range(9)], retry_seconds=60, may_lag=True)
     assert heard == [0, 1, 2, 3, 4.6, 6.6, 8.6, 10.6, "refused"]
+
+
+def test_a_trainer_that_still_lags_when_time_is_over_has_not_taken_the_report(clock):
+    def send():
+        raise refused()
+
+    with pytest.raises(ReportUndelivered) as caught:
+        InlineSteps(lambda: None, clock.now).report("reward", send, may_lag=True)
+    assert (caught.value.retry_after, caught.value.possibly_taken) == (1, False)
 
 
 def test_a_no_that_cannot_be_lag_stands_at_once(clock):

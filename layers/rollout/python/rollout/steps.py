@@ -100,7 +100,13 @@ class Steps(Protocol):
         """Write to storage when everything else is done, if there is a later."""
         ...
 
-    def report(self, name: str, send: Callable[[], None], *, may_lag: bool = False) -> None:
+    def report(
+        self,
+        name: str,
+        send: Callable[[], None],
+        *,
+        may_lag: bool = False,  # pragma: no mutate - a protocol's default is never used
+    ) -> None:
         """Send a report; repeat it while it raises ReportUndelivered and time is left.
 
         A no to the repeat of what the trainer may have taken is about the repeat, and counts as taken.

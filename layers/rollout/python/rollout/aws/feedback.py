@@ -70,16 +70,13 @@ class JobFeedback:
 
         token = client_token(self.job_arn, self.trajectory_id, operation, payload)
         try:
-            answer = wait_for(lambda: call(token), _ANSWER_SECONDS, name=operation)
+            wait_for(lambda: call(token), _ANSWER_SECONDS, name=operation)
         except boto.ClientError as error:
             raise _refused(operation, error.response) from None
         except clients.unreached() as error:
             raise _undelivered(operation, error, possibly_taken=False) from None
         except Exception as error:  # noqa: BLE001 - botocore's parsers raise anything at an odd body
             raise _undelivered(operation, error, possibly_taken=True) from None
-        status = clients.status_of(answer)
-        if status is not None and not 200 <= status < 300:  # botocore takes a 300 for an answer
-            raise ReportUndelivered(f"{operation} answered {status}.")
 
 
 def feedback_for(destination: Destination) -> Feedback | None:
@@ -112,8 +109,8 @@ def _refused(operation: str, answer: Any) -> ReportRefused | ReportUndelivered:
         return ReportRefused(detail, operation=operation, answered=status)
     return ReportUndelivered(
         detail,
-        retry_after=clients.retry_after(answer.get("ResponseMetadata", {})),
-        possibly_taken=not 400 <= status < 500,
+        retry_after=clients.retry_after(answer.get("ResponseMetadata")),
+        possibly_taken=status // 100 != 4,
     )
 
 
@@ -200,5 +197,5 @@ def _metadata(metadata: Mapping[str, Any] | RolloutMetadata) -> RolloutMetadata:
     try:
         return RolloutMetadata.model_validate(known)
     except ValidationError as error:
-        fields = sorted({str(item["loc"][0]) for item in error.errors(include_input=False)})
+        fields = sorted({str(item["loc"][0]) for item in error.errors()})
         raise ContractViolation(f"metadata: {', '.join(fields)} missing or not text.") from None
