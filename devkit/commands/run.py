@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -48,11 +47,6 @@ def register(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace, console: Console) -> int:
-    with tempfile.TemporaryDirectory() as scratch:
-        return _run_in(scratch, options, console)
-
-
-def _run_in(scratch: str, options: argparse.Namespace, console: Console) -> int:
     try:
         agent = load_agent(options.agent)
         chosen = choose(
@@ -81,7 +75,7 @@ def _run_in(scratch: str, options: argparse.Namespace, console: Console) -> int:
             policy,
             agent=options.agent,
             port=options.port,
-            durable=Path(scratch) if options.durable else None,
+            durable=options.durable,
             state=options.state,
             on_agent_error=raised.note,
         )

@@ -9,31 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import socket
-import subprocess
-import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
-import httpx
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
+from devkit.emulator.durable_runner import Runner, RunnerHere, RunnerProcess
 from devkit.emulator.gateway import Handler, LambdaContext
-from devkit.emulator.server import Server, free_port
+from devkit.emulator.in_process import Answer, answering
+from devkit.emulator.server import Server
 
 WORKER = "arn:aws:lambda:us-west-2:123456789012:function:rollout-worker:live"
 _INVOKED_BY_RUNNER = "x-dex-handler-invoke"
 _EXECUTION = "x-amz-durable-execution-name"
-_NOT_FOUND = 404
+_BAD, _NOT_FOUND = 400, 404
 _START = "/start-durable-execution"
 _LISTING = "/2025-12-01/functions/worker/durable-executions"
 _ENDED_BADLY = ("FAILED", "TIMED_OUT", "STOPPED")
@@ -70,11 +68,12 @@ class InProcess:
 
 
 class LambdaService:
-    """Lambda's Invoke and durable execution API on loopback.
+    """Lambda's Invoke and durable execution API; boto3 clients of this process reach it without a socket.
 
     Args:
         invoke: runs the worker.
-        store: directory of the runner's SQLite store; what runs there goes on.
+        store: directory of the runner's SQLite store; what runs there goes on. None: executions are kept
+            in memory, by a runner in this process.
         port: 0 picks a free one.
         concurrency: invocations at once.
         execution_timeout: the worker's DurableConfig.ExecutionTimeout, seconds.
@@ -87,7 +86,7 @@ class LambdaService:
     def __init__(
         self,
         invoke: Invoke,
-        store: Path,
+        store: Path | None = None,
         *,
         port: int = 0,
         concurrency: int = 64,
@@ -105,116 +104,99 @@ class LambdaService:
         # Starts are answered, kept here and not made: a worker is to be invoked with them by hand.
         self.hold_starts = False
         self.held: list[bytes] = []
-        self._server = Server(self._answer, port, address)
+        self._server = Server(self._serve, port, address)
         self.url = self._server.url
         self._timeout = execution_timeout
-        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="worker")
+        # Functions run long; what they ask meanwhile must not wait for their end.
+        self._invocations = ThreadPoolExecutor(concurrency, thread_name_prefix="worker")
+        self._requests = ThreadPoolExecutor(concurrency, thread_name_prefix="lambda")
         self._names: dict[str, tuple[str, str]] = {}
-        self._starting = asyncio.Lock()
-        self._runner_port = free_port()
-        self._runner_url = f"http://127.0.0.1:{self._runner_port}"
-        self._http = httpx.AsyncClient(timeout=120, limits=httpx.Limits(max_connections=256))
-        store.mkdir(parents=True, exist_ok=True)
-        self._command = [
-            sys.executable, "-m", "devkit.emulator.durable_runner", "--port", str(self._runner_port),
-            "--lambda-endpoint", self.url, "--store", str(store / "executions.db"),
-            "--concurrency", str(concurrency), "--backoff", str(backoff),
-            "--attempts", str(attempts),
-        ]  # fmt: skip
-        self._runner: subprocess.Popen[bytes] | None = None
+        self._starting = threading.Lock()
+        self._open = ExitStack()
+        if store is None:
+            self._runner: Runner = RunnerHere(concurrency, backoff, attempts)
+        else:
+            store.mkdir(parents=True, exist_ok=True)
+            self._runner = RunnerProcess(store / "executions.db", concurrency, backoff, attempts)
 
     def __enter__(self) -> Self:
-        self._server.start()
+        self._open.enter_context(self._server)
+        self._open.enter_context(answering(self.url, self.answer))
         self.start_runner()
         return self
 
     def start_runner(self) -> None:
         """Start the runner; it takes up the executions that have not ended."""
-        environ = {
-            **os.environ,
-            "AWS_ACCESS_KEY_ID": "local",
-            "AWS_SECRET_ACCESS_KEY": "local",  # nosec B105 - the simulator takes any
-        }
-        root = str(Path(__file__).resolve().parents[2])
-        environ["PYTHONPATH"] = os.pathsep.join([root, environ.get("PYTHONPATH", "")])
-        # In a session of its own: Ctrl-C in a terminal is for the stack, which waits for what is in
-        # flight and then stops the runner; the runner ends by itself when its parent is gone.
-        self._runner = subprocess.Popen(  # noqa: S603 - our own module
-            self._command, env=environ, start_new_session=True
-        )
-        for _ in range(600):
-            if self._runner.poll() is not None:
-                raise RuntimeError("the local durable runner did not start")
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self._runner_port), 1):
-                return
-            time.sleep(0.05)
-        raise RuntimeError("the local durable runner did not get ready")
+        self._runner.start(self.url)
 
     def kill_runner(self) -> None:
         """End the runner as a crash would."""
-        if self._runner is not None:
-            self._runner.kill()
-            self._runner.wait()
+        self._runner.stop()
 
     def __exit__(self, *_: object) -> None:
         self.kill_runner()
-        self._server.stop()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._open.close()
+        for pool in (self._invocations, self._requests):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def executions(self, status: str = "") -> list[dict[str, Any]]:
         """The worker's executions as ListDurableExecutionsByFunction tells them."""
         query = {"MaxItems": "1000", **({"StatusFilter": status} if status else {})}
         found: list[dict[str, Any]] = []
         while True:
-            answer = httpx.get(self._runner_url + _LISTING, params=query, timeout=60).json()
+            answer = self._ask("GET", f"{_LISTING}?{urlencode(query)}")
             found.extend(answer.get("DurableExecutions", []))
             if not answer.get("NextMarker"):
                 return found
             query["Marker"] = answer["NextMarker"]
 
-    # --- serving --------------------------------------------------------------------------------
+    # --- answering ------------------------------------------------------------------------------
 
-    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+    def answer(
+        self, method: str, where: SplitResult, headers: Mapping[str, str], body: bytes
+    ) -> Answer:
+        """Answer one request; an invocation runs in the thread that asks for it."""
+        if not where.path.endswith("/invocations"):
+            return self._pass_on(method, where, body)
+        if _INVOKED_BY_RUNNER in headers:
+            return _run(body, self.invoke)
+        if (name := where.path.split("/")[-2]) in self._functions:
+            return _run(body, self._functions[name])
+        return self._start(headers.get(_EXECUTION, ""), body)
+
+    async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope, receive)
-        body = await request.body()
-        if not request.url.path.endswith("/invocations"):
-            response = await self._pass_on(request, body)
-        elif _INVOKED_BY_RUNNER in request.headers:
-            response = await self._run(body, self.invoke)
-        elif (name := request.url.path.split("/")[-2]) in self._functions:
-            response = await self._run(body, self._functions[name])
-        else:
-            response = await self._start(request.headers.get(_EXECUTION, ""), body)
-        await response(scope, receive, send)
+        where = urlsplit(f"{scope['raw_path'].decode()}?{request.url.query}")
+        runs = where.path.endswith("/invocations") and (
+            _INVOKED_BY_RUNNER in request.headers or where.path.split("/")[-2] in self._functions
+        )
+        pool = self._invocations if runs else self._requests
+        body, loop = await request.body(), asyncio.get_running_loop()
+        headers = dict(request.headers)
+        status, told, content = await loop.run_in_executor(
+            pool, self.answer, request.method, where, headers, body
+        )
+        await Response(content, status, dict(told))(scope, receive, send)
 
-    async def _run(self, body: bytes, function: Invoke) -> Response:
-        loop = asyncio.get_running_loop()
-        try:
-            answer = await loop.run_in_executor(self._pool, function, json.loads(body or b"{}"))
-            return Response(json.dumps(answer), media_type="application/json")
-        except Exception as error:  # noqa: BLE001 - whatever it is, Lambda calls it a function error
-            document = {"errorType": type(error).__name__, "errorMessage": ""}
-            return JSONResponse(document, headers={"X-Amz-Function-Error": "Unhandled"})
-
-    async def _start(self, name: str, body: bytes) -> Response:
+    def _start(self, name: str, body: bytes) -> Answer:
         if self.refuse_starts > 0:
             self.refuse_starts -= 1
             headers = {"x-amzn-ErrorType": "TooManyRequestsException", "Retry-After": "1"}
-            return JSONResponse({"message": "Rate Exceeded."}, 429, headers)
+            return _json(429, {"message": "Rate Exceeded."}, headers)
         if self.hold_starts:
             self.held.append(body)
-            return Response(status_code=202)
-        async with self._starting:
-            started = self._names.get(name) or await self._started(name)
+            return 202, {}, b""
+        with self._starting:
+            started = self._names.get(name) or self._started(name)
             if started is None:
-                started = (await self._launch(name, body), body.decode())
+                started = (self._launch(name, body), body.decode())
                 self._names[name] = started
         if started[1] != body.decode():
             headers = {"x-amzn-ErrorType": "DurableExecutionAlreadyStartedException"}
-            return JSONResponse({"Message": "The name is taken."}, 409, headers)
-        return Response(status_code=202, headers={"X-Amz-Durable-Execution-Arn": started[0]})
+            return _json(409, {"Message": "The name is taken."}, headers)
+        return 202, {"X-Amz-Durable-Execution-Arn": started[0]}, b""
 
-    async def _launch(self, name: str, body: bytes) -> str:
+    def _launch(self, name: str, body: bytes) -> str:
         self.starts += 1
         document = {
             "AccountId": "123456789012",
@@ -225,41 +207,54 @@ class LambdaService:
             "ExecutionRetentionPeriodDays": 7,
             "Input": body.decode(),
         }
-        answer = await self._http.post(f"{self._runner_url}{_START}", json=document)
-        answer.raise_for_status()
-        return answer.json()["ExecutionArn"]
+        return self._ask("POST", _START, json.dumps(document).encode())["ExecutionArn"]
 
-    async def _started(self, name: str) -> tuple[str, str] | None:
+    def _started(self, name: str) -> tuple[str, str] | None:
         """An execution of this name from before a restart; the runner itself takes a name twice."""
-        named = {"DurableExecutionName": name}
-        answer = await self._http.get(self._runner_url + _LISTING, params=named)
-        for execution in answer.json().get("DurableExecutions", []):
+        query = urlencode({"DurableExecutionName": name})
+        for execution in self._ask("GET", f"{_LISTING}?{query}").get("DurableExecutions", []):
             arn = execution["DurableExecutionArn"]
-            quoted = httpx.QueryParams({"a": arn}).__str__()[2:]
-            answer = await self._http.get(
-                f"{self._runner_url}/2025-12-01/durable-executions/{quoted}"
-            )
-            return arn, answer.json().get("InputPayload", "")
+            document = self._ask("GET", f"/2025-12-01/durable-executions/{quote(arn, safe='')}")
+            return arn, document.get("InputPayload", "")
         return None
 
-    async def _pass_on(self, request: Request, body: bytes) -> Response:
-        if request.url.path == _START:
+    def _ask(self, method: str, target: str, body: bytes = b"") -> dict[str, Any]:
+        """What the runner answers.
+
+        Raises:
+            OSError: it does not, or not well.
+        """
+        status, _, content = self._runner.ask(method, target, body)
+        if status >= _BAD:
+            raise OSError(f"the runner answered {status}")
+        return json.loads(content)
+
+    def _pass_on(self, method: str, where: SplitResult, body: bytes) -> Answer:
+        if where.path == _START:
             body = _with_numbers(body)
-        raw = request.scope["raw_path"].decode()
-        query = f"?{request.url.query}" if request.url.query else ""
-        headers = {"content-type": "application/json"}
+        target = f"{where.path}?{where.query}" if where.query else where.path
         try:
-            answer = await self._http.request(
-                request.method, self._runner_url + raw + query, content=body, headers=headers
-            )
-        except httpx.HTTPError:  # the runner is gone, or not yet back
-            return JSONResponse({"Message": "The runner does not answer."}, 503)
-        kept = {k: v for k, v in answer.headers.items() if k.lower().startswith("x-amzn")}
-        if (
-            answer.status_code == _NOT_FOUND
-        ):  # Lambda names the error in a header, the runner does not
+            status, headers, content = self._runner.ask(method, target, body)
+        except OSError:  # the runner is gone, or not yet back
+            return _json(503, {"Message": "The runner does not answer."})
+        kept = {k: v for k, v in headers.items() if k.lower().startswith("x-amzn")}
+        kept["content-type"] = "application/json"
+        if status == _NOT_FOUND:  # Lambda names the error in a header, the runner does not
             kept["x-amzn-ErrorType"] = "ResourceNotFoundException"
-        return Response(answer.content, answer.status_code, kept, "application/json")
+        return status, kept, content
+
+
+def _run(body: bytes, function: Invoke) -> Answer:
+    try:
+        return _json(200, function(json.loads(body or b"{}")))
+    except Exception as error:  # noqa: BLE001 - whatever it is, Lambda calls it a function error
+        document = {"errorType": type(error).__name__, "errorMessage": ""}
+        return _json(200, document, {"X-Amz-Function-Error": "Unhandled"})
+
+
+def _json(status: int, document: Any, headers: Mapping[str, str] | None = None) -> Answer:
+    content = json.dumps(document).encode()
+    return status, {"content-type": "application/json", **(headers or {})}, content
 
 
 def _with_numbers(body: bytes) -> bytes:

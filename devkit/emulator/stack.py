@@ -62,7 +62,8 @@ class EmulatedStack:
         faults: what goes wrong in the Job Runtime.
         port: of the local gateway; 0 picks a free one.
         console_port: of the console; 0 picks a free one.
-        durable: directory of the durable runner's store; None for a stack without the worker.
+        durable: whether with the worker; a directory keeps its executions there, in a runner that is a
+            process of its own, instead of in memory.
         state: directory that everything is kept in, so that a stack on the same directory goes on
             where this one stopped, however it stopped. Implies ``durable``.
         invoke: runs the worker's invocations; in this process if not given.
@@ -83,7 +84,7 @@ class EmulatedStack:
         faults: FaultScript | None = None,
         port: int = 0,
         console_port: int = 0,
-        durable: Path | None = None,
+        durable: bool | Path = False,
         state: Path | None = None,
         invoke: Invoke | None = None,
         backoff: int = 5,
@@ -114,11 +115,11 @@ class EmulatedStack:
         self._console_port = console_port
         self._more = dict(environ or {})
         self.service: LambdaService | None = None
-        if durable is not None:
+        if durable is not False:
             run = invoke or InProcess(environment_of(HANDLERS / "worker.py"))
             self.service = LambdaService(
                 run,
-                durable,
+                None if durable is True else durable,
                 backoff=backoff,
                 functions={
                     name: InProcess(environment_of(HANDLERS / f"{name}.py"), 300, name)

@@ -57,7 +57,7 @@ def local_target(
         policy.sample,
         agent=manifest.agent,
         faults=parse_faults(faults.script, manifest.seed),
-        durable=scratch / "durable" if durable else None,
+        durable=durable,
         invoke=invoke,
         backoff=1 if faults.kill else 5,
         environ={**_limits(manifest.rollout_timeout), **policy.environ},
