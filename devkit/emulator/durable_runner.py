@@ -116,9 +116,12 @@ class RunnerHere:
 
     def stop(self) -> None:
         """Stop it; what still runs is not invoked again."""
-        if self._runner is not None:
-            self._runner.stop()
-            self._runner = None
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            loop = runner._scheduler._loop  # noqa: SLF001 - which it leaves open
+            runner.stop()
+            if not loop.is_running():
+                loop.close()
 
 
 class RunnerProcess:
@@ -135,10 +138,7 @@ class RunnerProcess:
             "--port", str(self._port), "--store", str(store), "--concurrency", str(concurrency),
             "--backoff", str(backoff), "--attempts", str(attempts),
         ]  # fmt: skip
-        limits = httpx.Limits(max_connections=256)
-        self._http = httpx.Client(
-            base_url=f"http://127.0.0.1:{self._port}", timeout=120, limits=limits
-        )
+        self._http: httpx.Client | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, endpoint: str) -> None:
@@ -157,6 +157,8 @@ class RunnerProcess:
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             command, env=environ, start_new_session=True
         )
+        url, limits = f"http://127.0.0.1:{self._port}", httpx.Limits(max_connections=256)
+        self._http = httpx.Client(base_url=url, timeout=120, limits=limits)
         for _ in range(600):
             if self._process.poll() is not None:
                 raise RuntimeError("the local durable runner did not start")
@@ -168,14 +170,18 @@ class RunnerProcess:
     def ask(self, method: str, target: str, body: bytes) -> Answer:
         """Pass a request on."""
         headers = {"content-type": "application/json"}
+        if self._http is None:
+            raise ConnectionRefusedError
         try:
             answer = self._http.request(method, target, content=body, headers=headers)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, RuntimeError) as error:  # or the client has just been closed
             raise ConnectionRefusedError from error
         return answer.status_code, dict(answer.headers), answer.content
 
     def stop(self) -> None:
         """Kill it."""
+        if self._http is not None:
+            self._http.close()
         if self._process is not None:
             self._process.kill()
             self._process.wait()

@@ -16,7 +16,7 @@ _BUSY = (429, 503)
 _ALREADY_RUNNING = "urn:rollout:problem:already-running"
 # Between tries where the stack is busy or does not answer, and between questions for a rollout's state.
 _RETRY = Backoff(first=1.0, longest=30.0, least=0.5)
-_POLL = Backoff(first=0.05, longest=1.0, factor=1.5, least=0.5)
+_POLL = Backoff(first=0.2, longest=1.0, factor=1.5, least=0.5)
 # An inline rollout is answered within API Gateway's 29 s; what takes longer is a lost connection.
 _TIMEOUT = httpx.Timeout(60, connect=10)
 

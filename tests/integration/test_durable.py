@@ -26,9 +26,10 @@ def gold(asked):
     return calculator.gold(asked.instance, asked.messages)
 
 
-@pytest.fixture
-def stack(tmp_path):
-    with EmulatedStack(gold, durable=tmp_path / "durable") as running:
+@pytest.fixture(params=["here", "process"])
+def stack(tmp_path, request):
+    durable = True if request.param == "here" else tmp_path / "durable"
+    with EmulatedStack(gold, durable=durable) as running:
         yield running
 
 
