@@ -19,6 +19,7 @@ from devkit.commands import (
     export,
     init,
     interrupts,
+    judge_check,
     lock,
     new,
     play,
@@ -35,8 +36,8 @@ from devkit.places import find_code
 
 # Each registers its commands; a command takes the parsed options and a console, returns the exit code.
 _COMMANDS = (
-    init, new, rows, data, run, play, rehearse, train, probe, report, rescore, export, check, lock,
-    build, deploy, console, drain,
+    init, new, rows, data, run, play, rehearse, train, probe, report, rescore, judge_check, export,
+    check, lock, build, deploy, console, drain,
 )  # fmt: skip
 
 

@@ -28,7 +28,10 @@ _UNRESERVED = 100
 # be long in them.
 _LAYER_TEXT = {
     "Description": (256, "Agent or Revision"),
-    "LicenseInfo": (512, "AllowedEndpoints, AllowedModelEndpoints, AllowedRegions or JobMetrics"),
+    "LicenseInfo": (
+        512,
+        "AllowedEndpoints, AllowedModelEndpoints, AllowedRegions, JobMetrics or JudgeHosts",
+    ),
 }
 
 

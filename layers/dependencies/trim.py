@@ -15,10 +15,19 @@ from pathlib import Path
 from typing import Any
 
 # The clients the library makes, and sts, which credential providers use.
-SERVICES = {"dynamodb", "lambda", "s3", "sagemaker-runtime", "sagemakerjobruntime", "sts"}
+SERVICES = {
+    "bedrock-runtime",
+    "dynamodb",
+    "lambda",
+    "s3",
+    "sagemaker-runtime",
+    "sagemakerjobruntime",
+    "sts",
+}
 # Of the large ones, what reads and writes data: a client is made from every operation of its model, and
 # S3 has 110. The rest is configuration, which no rollout has permission for.
 OPERATIONS = {
+    "bedrock-runtime": {"Converse"},
     "dynamodb": {
         "BatchGetItem", "BatchWriteItem", "DeleteItem", "DescribeTable", "GetItem", "PutItem", "Query",
         "Scan", "TransactGetItems", "TransactWriteItems", "UpdateItem",
@@ -33,7 +42,7 @@ OPERATIONS = {
     },
 }  # fmt: skip
 # endpoints.json names a service by its host's first label, not by its client.
-PREFIXES = {"dynamodb", "lambda", "s3", "runtime.sagemaker", "sts"}
+PREFIXES = {"bedrock-runtime", "dynamodb", "lambda", "s3", "runtime.sagemaker", "sts"}
 GONE = (
     "bin",
     "boto3/examples",

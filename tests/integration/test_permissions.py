@@ -24,12 +24,21 @@ REPORTERS = {*PLAYERS, "CloserFunction", "SweepFunction"}
 ACCEPTORS = {*REPORTERS, "JobFunction"}
 ALL = {*ACCEPTORS, "ConsoleFunction"}
 STARTERS = {"ApiFunction", "JobFunction", "SweepFunction"}
-SERVICES = {"dynamodb", "lambda", "s3", "sagemaker-runtime", "sagemakerjobruntime"}
+SERVICES = {
+    "bedrock-runtime",
+    "dynamodb",
+    "lambda",
+    "s3",
+    "sagemaker-runtime",
+    "sagemakerjobruntime",
+}
 
 TABLE = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/RolloutTable"
 BUCKET = "arn:aws:s3:::trajectorybucket"
 JOB = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:job/AgentRFT/nightly"
 EVALUATION = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:job/AgentRFTEvaluation/nightly"
+GRADER = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/grader"
+MODEL = f"arn:aws:bedrock:{REGION}::foundation-model/amazon.nova-lite-v1:0"
 ENDPOINT = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/base"
 WORKER = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:rollout-worker-1234567db123"
 EXECUTION = f"{WORKER}:7/durable-execution/name/id"
@@ -73,6 +82,8 @@ CALLS = [
     ("complete_rollout", "sagemaker:CompleteRollout", JOB, REPORTERS),
     ("update_reward", "sagemaker:UpdateReward", JOB, REPORTERS),
     ("invoke_endpoint", "sagemaker:InvokeEndpoint", ENDPOINT, PLAYERS),
+    ("invoke_endpoint", "sagemaker:InvokeEndpoint", GRADER, PLAYERS),
+    ("converse", "bedrock:InvokeModel", MODEL, PLAYERS),
 ]
 # What no call of boto3's asks for: the services themselves act in the functions' names.
 IMPLIED = [
@@ -92,6 +103,7 @@ def deployed():
     """With every parameter that brings a permission."""
     return Deployed(
         AllowedModelEndpoints="base,trained",
+        JudgeModels=f"{MODEL},{GRADER}",
         JobKmsKeyArn=KEY,
         CheckpointKmsKeyArn=f"{KEY}-2",
         Tracing="Active",

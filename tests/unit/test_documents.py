@@ -21,7 +21,7 @@ PATH = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/[\w./-]*\w/?(?:::\w+(?:\.\w+)?)?(
 FILE = re.compile(r"`([\w-]+\.(?:yaml|toml|md|py|in|js)|Makefile|LICENSE)`")
 MODULE = re.compile(r"(?<![\w./:])(?:devkit|scripts|tests|benchmarks)(?!\.py\b)(?:\.[a-z_]+)+")
 MAKE = re.compile(r"(?:`|^ {4}|&& )make ([a-z-]+)", re.MULTILINE)
-COMMAND = re.compile(r"(?:`|^ {4})rollout ([a-z]+)", re.MULTILINE)
+COMMAND = re.compile(r"(?:`|^ {4})rollout ([a-z-]+)", re.MULTILINE)
 # What the pages have a reader write, and names that stand for any other.
 WRITTEN_BY_READERS = re.compile(
     r"environments/(adder|mine|NAME|my_\w+|requirements\.in)\b|NAME|YOUR"
@@ -176,5 +176,5 @@ def test_every_command_begins_in_a_module_of_its_name():
     for module in command_line._COMMANDS:
         commands = argparse.ArgumentParser().add_subparsers()
         module.register(commands)
-        own = module.__name__.rpartition(".")[2]
+        own = module.__name__.rpartition(".")[2].replace("_", "-")
         assert own in commands.choices

@@ -30,6 +30,7 @@ CALLS = [
     ("sagemakerjobruntime", "sample", {"JobArn": "arn", "TrajectoryId": "t", "Body": b"{}"}),
     ("sagemakerjobruntime", "update_reward", {"JobArn": "arn", "TrajectoryId": "t", "Rewards": [1.0], "ClientToken": "c"}),
     ("sagemaker-runtime", "invoke_endpoint", {"EndpointName": "e", "Body": b"{}"}),
+    ("bedrock-runtime", "converse", {"modelId": "m", "messages": [{"role": "user", "content": [{"text": "a"}]}], "toolConfig": {"tools": [{"toolSpec": {"name": "v", "inputSchema": {"json": {"type": "object"}}}}], "toolChoice": {"tool": {"name": "v"}}}}),
     ("sts", "get_caller_identity", {}),
 ]  # fmt: skip
 

@@ -171,6 +171,10 @@ class Trust(_Part):
     allowed_model_endpoints: Words = Field(
         default=frozenset(), description="SageMaker endpoints `model_endpoint` may name"
     )
+    judge_hosts: Words = Field(
+        default=frozenset(),
+        description="hosts of judges' servers, exact; see docs/environments/judge.md",
+    )
     stage: str = Field(default="", description="label of a non-production Job Runtime stage")
     job_endpoint: str = Field(
         default="",
@@ -315,6 +319,11 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     if not parts["trust"].allowed_regions:
         parts["trust"] = parts["trust"].model_copy(update={"allowed_regions": frozenset({region})})
     return cast("Settings", _read(Settings, environ, **parts, region=region, place=_place(environ)))
+
+
+def read_judge_hosts(environ: Mapping[str, str]) -> frozenset[str]:
+    """Hosts that judges may be asked at, alone; for a rollout that is played without a stack."""
+    return frozenset(_words(_given(environ, variable("judge_hosts"))))
 
 
 def read_limits(environ: Mapping[str, str]) -> Limits:

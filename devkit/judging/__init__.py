@@ -1,0 +1,1 @@
+"""Whether a judge judges as people do."""
