@@ -90,7 +90,7 @@ format: .venv/ready ## apply ruff's fixes and format
 	ruff check --fix .
 	ruff format .
 
-setup: .venv/ready .tools/sam/ready .tools/emulator/ready .tools/scan/ready .tools/clients/ready .tools/data/ready .tools/openai2/ready .tools/openai3/ready .tools/environments/ready .tools/node/ready .tools/browser/ready .tools/containers/ready ## install everything, pinned and hashed
+setup: .venv/ready .tools/sam/ready .tools/emulator/ready .tools/scan/ready .tools/clients/ready .tools/data/ready .tools/openai2/ready .tools/openai3/ready .tools/environments/ready .tools/node/ready .tools/agentcore/ready .tools/browser/ready .tools/containers/ready ## install everything, pinned and hashed
 
 build: .venv/ready .tools/sam/ready ## sam build for both architectures, into .aws-sam/
 	rollout build --architecture both

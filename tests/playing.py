@@ -79,6 +79,14 @@ async def through_openai(episode: Episode) -> float:
 
 
 @agent
+def asking_twice(episode: Episode) -> float:
+    """Right if both replies say the instance's word."""
+    word = episode.instance["word"]
+    said = [ask(episode, f"Say {word}, {time}.").text for time in ("now", "and again")]
+    return sum(word in text for text in said) / 2
+
+
+@agent
 def through_base_url(episode: Episode) -> float:
     """Twelve turns of a client that knows a URL and a key."""
     import openai

@@ -30,7 +30,7 @@ _LAYER_TEXT = {
     "Description": (256, "Agent or Revision"),
     "LicenseInfo": (
         512,
-        "AllowedEndpoints, AllowedModelEndpoints, AllowedRegions, JobMetrics or JudgeHosts",
+        "AllowedEndpoints, AllowedBaseUrls, AllowedModelEndpoints, AllowedRegions, JobMetrics …",
     ),
 }
 

@@ -22,6 +22,8 @@ SERVICES = {
     "s3",
     "sagemaker-runtime",
     "sagemakerjobruntime",
+    "sagemakertrainingsessionruntime",
+    "secretsmanager",
     "sts",
 }
 # Of the large ones, what reads and writes data: a client is made from every operation of its model, and
@@ -35,6 +37,8 @@ OPERATIONS = {
     "lambda": {
         "CheckpointDurableExecution", "GetDurableExecution", "GetDurableExecutionState", "Invoke",
     },
+    "sagemakertrainingsessionruntime": {"SampleTrainingSession"},
+    "secretsmanager": {"GetSecretValue"},
     "s3": {
         "AbortMultipartUpload", "CompleteMultipartUpload", "CopyObject", "CreateMultipartUpload",
         "DeleteObject", "DeleteObjects", "GetObject", "HeadBucket", "HeadObject", "ListObjectsV2",
@@ -42,7 +46,9 @@ OPERATIONS = {
     },
 }  # fmt: skip
 # endpoints.json names a service by its host's first label, not by its client.
-PREFIXES = {"bedrock-runtime", "dynamodb", "lambda", "s3", "runtime.sagemaker", "sts"}
+PREFIXES = {
+    "bedrock-runtime", "dynamodb", "lambda", "s3", "runtime.sagemaker", "secretsmanager", "sts",
+}  # fmt: skip
 GONE = (
     "bin",
     "boto3/examples",

@@ -60,6 +60,8 @@ def test_the_layer_is_built_for_its_architecture(architecture, layer, tag):
         "s3",
         "sagemaker-runtime",
         "sagemakerjobruntime",
+        "sagemakertrainingsessionruntime",
+        "secretsmanager",
         "sts",
     }
     packages = {path.name for path in python.iterdir()}

@@ -31,6 +31,8 @@ CALLS = [
     ("sagemakerjobruntime", "update_reward", {"JobArn": "arn", "TrajectoryId": "t", "Rewards": [1.0], "ClientToken": "c"}),
     ("sagemaker-runtime", "invoke_endpoint", {"EndpointName": "e", "Body": b"{}"}),
     ("bedrock-runtime", "converse", {"modelId": "m", "messages": [{"role": "user", "content": [{"text": "a"}]}], "toolConfig": {"tools": [{"toolSpec": {"name": "v", "inputSchema": {"json": {"type": "object"}}}}], "toolChoice": {"tool": {"name": "v"}}}}),
+    ("sagemakertrainingsessionruntime", "sample_training_session", {"trainingSessionName": "s", "contentType": "application/json", "body": b"{}"}),
+    ("secretsmanager", "get_secret_value", {"SecretId": "arn:s"}),
     ("sts", "get_caller_identity", {}),
 ]  # fmt: skip
 
@@ -89,7 +91,7 @@ def sent(client, operation, request, status=200, body=b"{}"):
     except ClientError as error:
         came = error.response
     came.pop("ResponseMetadata")
-    for stream in ("Body", "Payload"):
+    for stream in ("Body", "Payload", "body"):
         if stream in came:
             came[stream] = came[stream].read()
     body = seen["body"]

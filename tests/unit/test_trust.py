@@ -274,6 +274,112 @@ def test_a_listed_model_endpoint_must_be_a_name_that_sagemaker_gives():
         checked({**make_body(), "model_endpoint": "../base"}, settings)
 
 
+def test_a_training_session_must_be_listed_or_any_allowed():
+    body = {**make_body(job_arn="", endpoint=""), "training_session": "grpo-1"}
+    for allowed in ("", "grpo-2", "grpo", "grpo-*"):
+        with pytest.raises(Untrusted) as caught:
+            checked(body, make_settings(allowed_training_sessions=allowed))
+        assert caught.value.facts == {"field": "training_session"}
+    for allowed in ("grpo-1,grpo-2", "*"):
+        where = checked(body, make_settings(allowed_training_sessions=allowed))
+        assert (where.training_session, where.job_arn, where.of_job) == ("grpo-1", "", False)
+    with pytest.raises(Untrusted):
+        checked({**body, "training_session": "../x"}, make_settings(allowed_training_sessions="*"))
+
+
+def of_base_url(url, allowed, environ=None, **more):
+    settings = read_settings({**ENVIRON, **(environ or {}), "ROLLOUT_ALLOWED_BASE_URLS": allowed})
+    body = {**make_body(job_arn="", endpoint=""), "base_url": url, **more}
+    return checked(body, settings)
+
+
+def test_a_base_url_is_trusted_by_its_exact_host_and_port():
+    listed = "gateway.example.com, gateway.example.com:8443"
+    for url in (
+        "https://gateway.example.com/v1",
+        "https://gateway.example.com/v1/",
+        "https://gateway.example.com",
+        "https://gateway.example.com:8443/sessions/3f-2_a/v1",
+    ):
+        where = of_base_url(url, listed)
+        assert (where.base_url, where.of_job, where.endpoint) == (url.rstrip("/"), False, "")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://gateway.example.com/v1",
+        "https://gateway.example.com:443/v1",
+        "https://evil.example/v1",
+        "https://gateway.example.com.evil.example/v1",
+        "https://evil-gateway.example.com/v1",
+        "https://x.gateway.example.com/v1",
+        "https://GATEWAY.example.com/v1",
+        "https://gateway.example.com./v1",
+        "https://user@gateway.example.com/v1",
+        "https://gateway.example.com@evil.example/v1",
+        "https://gateway.example.com\\@evil.example/v1",
+        "https://gateway.example.com/v1?x=1",
+        "https://gateway.example.com/v1#x",
+        "https://gateway.example.com/../v1",
+        "https://gateway.example.com/a/./v1",
+        "https://gateway.example.com//v1",
+        "https://gateway.example.com/%2e%2e/v1",
+        "https://gateway.example.com/v1 ",
+        "https://gateway.example.com/v1\n",
+        "https://gateway.example.com/v1\r\nHost: evil.example",
+        "https://gateway.example.c\u043em/v1",
+        "https://169.254.169.254/latest",
+        "https://[::1]/v1",
+        "http://127.0.0.1:8000/v1",
+        "file:///etc/passwd",
+        "gateway.example.com",
+    ],
+)
+def test_any_other_base_url_is_refused(url):
+    with pytest.raises(Untrusted) as caught:
+        of_base_url(url, "gateway.example.com,gateway.example.com:8443")
+    assert caught.value.facts == {"field": "base_url"}
+    assert "evil" not in caught.value.detail
+
+
+def test_no_base_url_is_allowed_unless_listed_and_no_entry_is_a_pattern():
+    for allowed in (
+        "",
+        "*",
+        ".example.com",
+        "*.example.com",
+        "example.com",
+        "http://gateway.example.com",
+    ):
+        with pytest.raises(Untrusted):
+            of_base_url("https://gateway.example.com/v1", allowed)
+
+
+def test_a_plain_http_base_url_is_for_this_machine_and_never_in_lambda():
+    url = "http://127.0.0.1:8000/v1"
+    assert of_base_url(url, "http://127.0.0.1:8000").base_url == url
+    with pytest.raises(Untrusted):
+        of_base_url("http://127.0.0.1:8001/v1", "http://127.0.0.1:8000")
+    for listed in ("http://127.0.0.1:8000", "http://gateway.example.com"):
+        with pytest.raises(Untrusted):
+            of_base_url(f"{listed}/v1", listed, IN_LAMBDA)
+    with pytest.raises(Untrusted):
+        of_base_url("http://gateway.example.com/v1", "http://gateway.example.com")
+
+
+def test_a_request_brings_a_key_only_where_no_secret_has_it():
+    url = "https://gateway.example.com/v1"
+    where = of_base_url(url, "gateway.example.com", api_key="sk-1")
+    assert where.api_key == "sk-1"
+    assert "sk-1" not in repr(where)
+    secret = {"ROLLOUT_BASE_URL_SECRET": "arn:aws:secretsmanager:us-west-2:123456789012:secret:a"}
+    assert of_base_url(url, "gateway.example.com", secret).api_key == ""
+    with pytest.raises(Untrusted) as caught:
+        of_base_url(url, "gateway.example.com", secret, api_key="sk-1")
+    assert caught.value.facts == {"field": "api_key"}
+
+
 NOT_AN_ORIGIN = "https://HOST"
 NOT_LISTED = f"{REGION}, nor a host in ROLLOUT_ALLOWED_ENDPOINTS"
 

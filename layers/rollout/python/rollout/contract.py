@@ -8,15 +8,19 @@ Unknown fields are ignored, as the platform's own models ignore them.
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self, cast
 
 import jiter
-from pydantic import AliasChoices, BaseModel, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, ValidationError, model_validator
 
 from rollout.errors import ContractViolation, MalformedRequest, TooLarge
 
+# Of a session's payload, what is no part of the instance.
+_OF_SESSIONS = ("_config", "_agentcore_runtime", "_rollout")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
@@ -50,6 +54,11 @@ class InferenceParams(BaseModel):
     )
 
 
+def _is_none(value: Any) -> bool:
+    # A request that does not name it is written, and hashed, as the platform's own models write it.
+    return value is None
+
+
 class RolloutRequest(BaseModel):
     """One problem instance to play: the body of ``POST /rollout``."""
 
@@ -68,6 +77,35 @@ class RolloutRequest(BaseModel):
         description="A hosted SageMaker endpoint to sample from instead of the job's policy",
         validation_alias=AliasChoices("model_endpoint", "modelEndpoint"),
     )
+    training_session: str | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="A SageMaker training session to sample from instead of the job's policy",
+        validation_alias=AliasChoices("training_session", "trainingSession"),
+    )
+    base_url: str | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="An OpenAI-compatible server to sample from instead of the job's policy",
+        validation_alias=AliasChoices("base_url", "baseUrl"),
+    )
+    # In no dump, so that no row, object, checkpoint or hash can hold it.
+    api_key: str | None = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        pattern=r"^[\x21-\x7e]{1,4096}$",
+        description="The key of base_url, where requests bring it; never stored",
+        validation_alias=AliasChoices("api_key", "apiKey"),
+    )
+
+    @model_validator(mode="after")
+    def _one_policy(self) -> Self:
+        if sum(map(bool, (self.model_endpoint, self.training_session, self.base_url))) > 1:
+            raise ValueError("model_endpoint, training_session and base_url: name one of them")
+        if self.api_key and not self.base_url:
+            raise ValueError("api_key belongs to base_url, which is missing")
+        return self
 
 
 def read_body(body: str | None, encoded: bool | None, limit: int) -> bytes:  # noqa: FBT001 - the event's flag
@@ -128,6 +166,42 @@ def prefers_async(headers: Mapping[str, Sequence[str]]) -> bool:
     )
 
 
+def _of_session(document: dict[str, Any]) -> dict[str, Any]:
+    """The form that rollout sessions of agentcore-rl-toolkit send, as a RolloutRequest's.
+
+    The instance's fields stand beside ``_config`` (``base_url``, ``model_id``, ``api_key``) and the
+    envelope ``_agentcore_runtime``, whose ``invocation_id`` names the rollout. Source:
+    ``runtime/protocol.py``, ``backends/experimental/sagemaker/rollout.py`` of agentcore-rl-toolkit 0.2.0.
+    """
+    config, envelope = document["_config"], document.get("_agentcore_runtime", {})
+    for name, value in (("_config", config), ("_agentcore_runtime", envelope)):
+        if not isinstance(value, dict):
+            raise ContractViolation(f"{name}: must be an object.")
+    if envelope.get("operation", "start") != "start":
+        raise ContractViolation(
+            "_agentcore_runtime.operation: only start is answered, and with the result; there is "
+            "nothing to get later."
+        )
+    if not config.get("base_url"):
+        raise ContractViolation("_config.base_url: is missing.")
+    return {
+        "instance": {k: v for k, v in document.items() if k not in _OF_SESSIONS},
+        "metadata": {
+            "job_arn": "",
+            "trajectory_id": envelope.get("invocation_id") or _digest(document),
+            "endpoint": "",
+        },
+        "inference_params": {k: config[k] for k in InferenceParams.model_fields if k in config},
+        "model_name": config.get("model_id"),
+        "base_url": config["base_url"],
+        "api_key": config.get("api_key"),
+    }
+
+
+def _digest(document: Any) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
 def parse_json(data: bytes) -> Any:
     """Parse JSON as strictly as a body from outside deserves.
 
@@ -161,11 +235,13 @@ def parse_rollout(data: bytes) -> RolloutRequest:
 
 
 def validate_rollout(document: Any) -> RolloutRequest:
-    """Validate an already parsed document.
+    """Validate an already parsed document: a RolloutRequest, or what a session of a trainer sends.
 
     Raises:
         ContractViolation: with the path and the reason of each field at fault.
     """
+    if isinstance(document, dict) and "_config" in document and "metadata" not in document:
+        document = _of_session(cast("dict[str, Any]", document))
     try:
         return RolloutRequest.model_validate(document)
     except ValidationError as error:

@@ -227,8 +227,7 @@ def play(
         ),
         params=rollout.request.inference_params,
         # AWS's samples send "default" to the Job Runtime; whether it must be there is not documented.
-        model=rollout.request.model_name
-        or (None if rollout.destination.model_endpoint else "default"),
+        model=rollout.request.model_name or ("default" if rollout.destination.of_job else None),
     )
     try:
         # A replay may begin when the time is over; it needs a moment to tell what happened.

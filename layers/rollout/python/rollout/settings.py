@@ -175,6 +175,18 @@ class Trust(_Part):
         default=frozenset(),
         description="hosts of judges' servers, exact; see docs/environments/judge.md",
     )
+    allowed_training_sessions: Words = Field(
+        default=frozenset(),
+        description="SageMaker training sessions `training_session` may name; `*` is any of this account",
+    )
+    allowed_base_urls: Words = Field(
+        default=frozenset(),
+        description="hosts that `base_url` may name, exact; with a port if it has one",
+    )
+    base_url_secret: str = Field(
+        default="",
+        description="secret in Secrets Manager with the key of `base_url`; else the request's `api_key`",
+    )
     stage: str = Field(default="", description="label of a non-production Job Runtime stage")
     job_endpoint: str = Field(
         default="",

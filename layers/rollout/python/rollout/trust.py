@@ -10,7 +10,7 @@ Job Runtime host: botocore's endpoint rule set for ``sagemakerjobruntime``
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from rollout.contract import RolloutMetadata, RolloutRequest
@@ -24,6 +24,10 @@ _JOB_ARN = re.compile(
 )
 _TRAJECTORY_ID = re.compile(r"[A-Za-z0-9._:/-]{1,256}")
 _MODEL_ENDPOINT = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+_BASE_URL = re.compile(
+    r"(?P<origin>https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[::1\])(?::[0-9]{1,5})?)"
+    r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?"
+)
 _LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\]):[0-9]{1,5}")
 # The machine that a container of sam local runs on, where the emulated Job Runtime listens.
 _CONTAINER_HOST = re.compile(r"http://host\.docker\.internal:[0-9]{1,5}")
@@ -34,8 +38,8 @@ _DNS_SUFFIX = {"aws": "api.aws", "aws-cn": "api.amazonwebservices.com.cn", "aws-
 class Destination:
     """Where a rollout's turns are sampled and its report goes, after every check passed.
 
-    ``job_arn`` and ``endpoint`` are empty for an evaluation: a rollout on a hosted model endpoint
-    that belongs to no job, whose report goes nowhere.
+    ``job_arn`` and ``endpoint`` are empty for a rollout on another policy than a job's that belongs to
+    no job: its report goes nowhere, its reward is in the answer.
     """
 
     job_arn: str
@@ -43,6 +47,14 @@ class Destination:
     endpoint: str
     region: str
     model_endpoint: str
+    training_session: str = ""
+    base_url: str = ""
+    api_key: str = field(default="", repr=False)
+
+    @property
+    def of_job(self) -> bool:
+        """Whether turns are sampled at the Job Runtime, which captures them."""
+        return not (self.model_endpoint or self.training_session or self.base_url)
 
 
 def job_runtime_endpoint(
@@ -69,11 +81,16 @@ def check(request: RolloutRequest, settings: Settings) -> Destination:
         Untrusted: naming the field at fault and the setting that would allow it.
     """
     metadata = request.metadata
-    model_endpoint = _check_model_endpoint(request.model_endpoint, settings)
-    if model_endpoint and not metadata.job_arn:
+    other = {
+        "model_endpoint": _check_model_endpoint(request.model_endpoint, settings),
+        "training_session": _check_training_session(request.training_session, settings),
+        "base_url": _check_base_url(request.base_url, settings),
+        "api_key": _check_api_key(request.api_key, settings),
+    }
+    if any(other.values()) and not metadata.job_arn:
         _check_trajectory_id(metadata.trajectory_id)
-        return Destination("", metadata.trajectory_id, "", settings.region, model_endpoint)
-    return replace(check_metadata(metadata, settings), model_endpoint=model_endpoint)
+        return Destination("", metadata.trajectory_id, "", settings.region, **other)
+    return replace(check_metadata(metadata, settings), **other)
 
 
 def check_metadata(metadata: RolloutMetadata, settings: Settings) -> Destination:
@@ -110,6 +127,50 @@ def _check_model_endpoint(name: str | None, settings: Settings) -> str:
             "model_endpoint is not one of ROLLOUT_ALLOWED_MODEL_ENDPOINTS.", field="model_endpoint"
         )
     return name
+
+
+def _check_training_session(name: str | None, settings: Settings) -> str:
+    if not name:
+        return ""
+    allowed = settings.trust.allowed_training_sessions
+    if not _MODEL_ENDPOINT.fullmatch(name) or not {name, "*"} & allowed:
+        raise Untrusted(
+            "training_session is not one of ROLLOUT_ALLOWED_TRAINING_SESSIONS.",
+            field="training_session",
+        )
+    return name
+
+
+def _check_base_url(url: str | None, settings: Settings) -> str:
+    """Return the base URL if its host is exactly one the operator listed.
+
+    What it may consist of leaves nothing for two parsers to read differently: no user, query, fragment,
+    escape or dotted path. Plain http is for a server on this machine, and never in Lambda.
+    """
+    if not url:
+        return ""
+    listed = settings.trust.allowed_base_urls
+    known = {f"https://{entry}" for entry in listed}
+    if settings.place != "lambda":
+        known |= _local(listed, settings)
+    match = _BASE_URL.fullmatch(url)
+    if not match or match["origin"] not in known:
+        raise Untrusted(
+            "base_url must be https://HOST/PATH, with a HOST (and port, if it has one) of "
+            "ROLLOUT_ALLOWED_BASE_URLS and a plain PATH.",
+            field="base_url",
+        )
+    return url.rstrip("/")
+
+
+def _check_api_key(key: str | None, settings: Settings) -> str:
+    if key and settings.trust.base_url_secret:
+        raise Untrusted(
+            "api_key: this stack reads the key from ROLLOUT_BASE_URL_SECRET and takes none from "
+            "requests.",
+            field="api_key",
+        )
+    return key or ""
 
 
 def _check_job(metadata: RolloutMetadata, settings: Settings) -> tuple[str, str]:
@@ -168,9 +229,13 @@ def _local_endpoints(settings: Settings) -> frozenset[str]:
     ``host.docker.internal`` is this machine only inside such a container. In Lambda it would be
     whatever a network's DNS makes of it, so it is never trusted there, whoever lists it.
     """
+    return _local(settings.trust.allowed_endpoints, settings)
+
+
+def _local(entries: frozenset[str], settings: Settings) -> frozenset[str]:
     return frozenset(
         entry
-        for entry in settings.trust.allowed_endpoints
+        for entry in entries
         if _LOOPBACK.fullmatch(entry)
         or (settings.place == "sam-local" and _CONTAINER_HOST.fullmatch(entry))
     )

@@ -17,6 +17,7 @@ from rollout.aws import clients
 from rollout.contract import RolloutRequest
 from rollout.errors import (
     ConfigurationError,
+    ContractViolation,
     NotFound,
     Throttled,
     Unavailable,
@@ -63,13 +64,18 @@ def start_durable(request: RolloutRequest, settings: Settings, *, entry_point: s
         entry_point: the one it came through, ``api`` or ``job``.
 
     Raises:
-        Untrusted, AgentUnavailable, BodyMismatch: nothing was accepted.
+        Untrusted, ContractViolation, AgentUnavailable, BodyMismatch: nothing was accepted.
         Draining, ConfigurationError, Throttled: nothing was accepted; ``retry_after`` says when.
         Unavailable: nobody can tell; the same request again is safe.
     """
     if not settings.worker:
         raise ConfigurationError("ROLLOUT_WORKER is not set: there is no durable worker to start.")
     rollout = Rollout.of(request, trust.check(request, settings))
+    if request.api_key:
+        raise ContractViolation(
+            "api_key: is never stored, so a rollout that brings a key is played inside its request; "
+            "leave Prefer: respond-async away, or name a secret (ROLLOUT_BASE_URL_SECRET)."
+        )
     check_open(settings)
     load_agent(settings.agent)
     records = Records(settings)
