@@ -12,8 +12,10 @@ _RETRY_SECONDS = 3_600
 _DAY = 86_400
 # Days the bucket keeps what did not fit into a row or a checkpoint (template.yaml, lifecycle rules).
 _SPILL_DAYS = 7
-# Seconds of an invocation, and what of it is kept beyond one Sample (rollout.durable).
-_INVOCATION, _MARGIN = 900, 10
+# Seconds of an invocation that are kept beyond one Sample (rollout.aws.durable_steps).
+_MARGIN = 10
+# What every page of AWS gives for a function's timeout; botocore 1.44.7 takes more (DESIGN 2.6).
+_PROVEN = 900
 
 
 def time_limits(plan: StackPlan) -> Iterator[CheckResult]:
@@ -98,13 +100,23 @@ def execution_limits(plan: StackPlan) -> Iterator[CheckResult]:
         )
     else:
         yield ok("retention", "Nothing expires under a running execution.", f"{kept:g} days")
-    if plan.number("SampleTimeout") + _MARGIN >= _INVOCATION:
+    invocation = plan.number("WorkerTimeout")
+    if invocation > _PROVEN:
+        yield warning(
+            "worker-timeout",
+            f"Lambda's documentation allows {_PROVEN} s for an invocation; more is not proven.",
+            "Deploy to an account of your own first, or play shorter turns.",
+            f"{invocation:g} s",
+        )
+    if plan.number("SampleTimeout") + _MARGIN >= invocation:
         yield error(
             "invocation",
             "No invocation is long enough for one turn.",
-            f"Set SampleTimeout below {_INVOCATION - _MARGIN}.",
+            f"Set SampleTimeout below {invocation - _MARGIN:g}, or WorkerTimeout higher.",
             f"{plan.number('SampleTimeout'):g} s",
         )
+    else:
+        yield ok("invocation", "An invocation is long enough for a turn.", f"{invocation:g} s")
 
 
 CHECKS: tuple[Callable[[StackPlan], Iterator[CheckResult]], ...] = (

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from devkit.emulator.template import load_template
 from scripts.datasets import NAMES
 from scripts.sbom import LAYERS, SBOM, bill, licences
 from tests.building import ROOT
@@ -26,6 +27,24 @@ ACCEPTED = tomllib.loads((Path(__file__).parent / "accepted.toml").read_text())
 SCANNED = (
     "layers", "functions", "devkit", "scripts", "benchmarks", *(f"environments/{name}" for name in NAMES),
 )  # fmt: skip
+# Where multi-turn RL is, of the regions of durable functions.
+REGIONS = ("us-west-2", "us-east-1")
+_KEY = "arn:aws:kms:us-west-2:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+# Parameters as the pages set them: each value that one names stands in one of these.
+SETS = {
+    "default": {},
+    "development": {"RetentionDays": "7", "Agent": "environments.adder:adder", "MemorySize": "512"},
+    "production": {"RetentionDays": "90", "GradualDeployment": "true"},
+    "everything": {
+        "AlarmTopic": "arn:aws:sns:us-west-2:123456789012:alarms", "AllowedAccountId": "123456789012",
+        "AllowedModelEndpoints": "base-model", "ApiAccessLogs": "true", "Architecture": "x86_64",
+        "CheckpointKmsKeyArn": _KEY, "GradualDeployment": "true", "JobConcurrency": "60",
+        "JobKmsKeyArn": _KEY, "JobMetrics": "nightly-*,exp-7", "JobTimeout": "900",
+        "OtelLayer": "arn:aws:lambda:us-west-2:123456789012:layer:otel:1", "Tracing": "Active",
+        "WorkerConcurrency": "106", "WorkerTimeout": "1800",
+    },
+    "bare": {"Alarms": "false", "RecordContent": "numbers"},
+}  # fmt: skip
 
 
 def output(command: list[str | Path], *, findings: bool = True) -> str:
@@ -50,14 +69,22 @@ def unexplained(tool: str, findings: list[tuple[str, str]]) -> dict[str, list[st
 
 
 @pytest.fixture(scope="module")
-def expanded(tmp_path_factory) -> Path:
-    """The built template as the plain CloudFormation that AWS makes of it."""
+def expansions(tmp_path_factory) -> dict[str, Path]:
+    """The built template as the plain CloudFormation that AWS makes of it, with each set of parameters."""
     assert BUILT.is_file(), f"{BUILT} is missing; run make build"
-    expand = [ROOT / ".tools/sam/bin/python", ROOT / "tests/scan/expand.py", BUILT]
-    plain = output(expand, findings=False)
-    path = tmp_path_factory.mktemp("expanded") / "template.json"
-    path.write_text(plain)
-    return path
+    found = {}
+    for name, values in SETS.items():
+        given = [f"{parameter}={value}" for parameter, value in values.items()]
+        expand = [ROOT / ".tools/sam/bin/python", ROOT / "tests/scan/expand.py", BUILT, *given]
+        found[name] = tmp_path_factory.mktemp(name) / "template.json"
+        found[name].write_text(output(expand, findings=False))
+    return found
+
+
+@pytest.fixture(scope="module")
+def expanded(expansions) -> Path:
+    """As it is deployed if nobody says anything."""
+    return expansions["default"]
 
 
 def test_bandit_finds_nothing_that_is_not_explained_where_it_stands():
@@ -96,16 +123,37 @@ def test_checkov_finds_nothing_without_a_reason(expanded):
     assert unexplained("checkov", findings) == {}
 
 
-def test_cfn_lint_and_the_serverless_rules_find_nothing_without_a_reason(expanded):
+def test_cfn_lint_and_the_serverless_rules_find_nothing_without_a_reason(expansions):
     command = [TOOLS / "cfn-lint", "--include-checks", "I", "--format", "json"]
-    rules = ["--append-rules", "cfn_lint_serverless.rules"]
-    report = json.loads(output([*command, *rules, "--template", expanded]))
+    rules = ["--append-rules", "cfn_lint_serverless.rules", "--regions", *REGIONS]
+    report = json.loads(output([*command, *rules, "--template", *expansions.values()]))
     findings = [
         (match["Rule"]["Id"], f"{match['Location']['Path']}: {match['Message']}")
         for match in report
     ]
     assert "WS1004" in dict(findings), "the serverless rules did not run"
+    assert {Path(match["Filename"]).parent for match in report} == {
+        path.parent for path in expansions.values()
+    }
     assert unexplained("cfn-lint", findings) == {}
+
+
+def test_every_parameter_that_a_page_sets_is_linted_with_its_value():
+    """What README, docs and samconfig.toml set, as NAME=VALUE."""
+    pages = [ROOT / "README.md", ROOT / "samconfig.toml", *ROOT.glob("docs/**/*.md")]
+    declared = load_template()["Parameters"]
+    said = {
+        (name, value)
+        for page in pages
+        for name, value in re.findall(
+            r"\b([A-Z][A-Za-z]+)=([A-Za-z0-9.:_*,-]*[A-Za-z0-9])", page.read_text()
+        )
+        if name in declared
+    }
+    assert len(said) > 10
+    linted = {pair for values in SETS.values() for pair in values.items()}
+    defaults = {(name, str(one["Default"])) for name, one in declared.items()}
+    assert said - linted - defaults == set()
 
 
 def test_workflows_if_there_are_any_pass_zizmor():

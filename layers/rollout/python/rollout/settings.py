@@ -207,7 +207,7 @@ class Times(_Part):
         default=4.0, ge=0.1, le=120, description="seconds of it kept for the terminal report"
     )
     sample_timeout: float = Field(
-        default=300.0, ge=1, le=900, description="seconds one turn may take"
+        default=300.0, ge=1, le=1_800, description="seconds one turn may take"
     )
     job_timeout: float = Field(
         default=600.0, ge=10, le=86_400, description="the job's `rollout_timeout`, seconds"
