@@ -199,7 +199,7 @@ class TotalsWriter:
         width = width_at(when - self._began(job))
         start = int(when // width) * width
         # The first part is the only one that a job writes to, until it writes too much.
-        others = random.sample(range(1, keys.PARTS), keys.PARTS - 1)
+        others = random.sample(range(1, keys.PARTS), keys.PARTS - 1)  # nosec B311 - spreads writes
         parts = [keys.totals(job, part) for part in [0, *others] * ATTEMPTS][:ATTEMPTS]
         self._add(parts, keys.moment(start, width), amounts, {"width": width}, start)
 
