@@ -178,3 +178,51 @@ def test_every_command_begins_in_a_module_of_its_name():
         module.register(commands)
         own = module.__name__.rpartition(".")[2].replace("_", "-")
         assert own in commands.choices
+
+
+def sources(folder, pattern):
+    """Files of a folder that a pattern is found in."""
+    return {
+        source.relative_to(ROOT / folder).as_posix()
+        for source in (ROOT / folder).rglob("*.py")
+        if re.search(pattern, source.read_text(), re.MULTILINE)
+    }
+
+
+def test_the_errors_of_a_rollout_are_defined_in_one_file():
+    from rollout import errors
+
+    tree = "|".join(
+        name
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, errors.RolloutError)
+    )
+    library = "layers/rollout/python/rollout"
+    assert sources(library, rf"^class \w+\((?:{tree})\b") == {"errors.py"}
+    assert sources(library, r"application/problem\+json") <= {"service/http_errors.py"}
+
+
+def test_a_setting_of_the_stack_is_read_in_one_file():
+    library = "layers/rollout/python/rollout"
+    assert sources(library, r"environ\b.*\bROLLOUT_(?!DATA)") <= {"settings.py"}
+    assert sources(library, r"\bread_settings\(os\.environ\)") == {"settings.py"}
+
+
+def test_one_module_decides_whether_a_rollout_is_played():
+    library = "layers/rollout/python/rollout"
+    assert sources(library, r"^ +def accept(_durable)?\(") == {"storage/records.py"}
+    assert sources(library, r"\.accept(_durable)?\(") == {
+        "service/play_inline.py",
+        "service/start_durable.py",
+    }
+
+
+def test_conversations_are_put_together_in_one_module():
+    # Whoever cuts a conversation at what a turn repeated rebuilds it by itself.
+    for folder in ("layers/rollout/python/rollout", "devkit", "functions", "environments"):
+        assert sources(folder, r"\[: *(\w+\.)?repeated\]") <= {"conversation.py"}
+
+
+def test_every_module_of_checks_hands_its_checks_over():
+    made = sources("devkit/checks", r"-> Iterator\[CheckResult\]:")
+    assert made - sources("devkit/checks", r"^CHECKS\b") == set()

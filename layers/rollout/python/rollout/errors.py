@@ -37,6 +37,7 @@
     └── PlatformError                   our own stack, or AWS under it
         ├── ConfigurationError          503  a setting is missing or wrong
         ├── Unavailable                 503  storage or dispatch did not answer
+        │   └── StorageThrottled        503  storage refused: there are too many calls
         ├── Throttled                   429  too many rollouts at once
         ├── Draining                    503  the stack takes no new rollouts before a deploy
         └── Abandoned                        the process that played the rollout died
@@ -363,6 +364,10 @@ class Unavailable(PlatformError):
     slug = "unavailable"
     title = "A service behind the rollout endpoint did not answer"
     status = 503
+
+
+class StorageThrottled(Unavailable):
+    """The call was certainly not carried out. To a caller it is ``unavailable`` as any other."""
 
 
 class Throttled(PlatformError):

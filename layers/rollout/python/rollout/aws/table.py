@@ -9,7 +9,7 @@ from typing import Any
 
 from rollout.aws import clients
 from rollout.backoff import Backoff
-from rollout.errors import Unavailable
+from rollout.errors import StorageThrottled, Unavailable
 from rollout.settings import Settings
 
 Row = Mapping[str, Any]
@@ -28,10 +28,6 @@ _THROTTLING = (
     "ThrottlingException",
     "Throttling",
 )
-
-
-class Throttling(Unavailable):
-    """A call that was refused because there are too many; it was certainly not carried out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +114,7 @@ class Table:
             The row as it is now. Its numbers are ints: floats would lose digits of large sums.
 
         Raises:
-            Throttling: nothing was added.
+            StorageThrottled: nothing was added.
             Unavailable: it is not known whether it was.
         """
         names = {f"#n{i}": name for i, name in enumerate([*amounts, *sets, *first])}
@@ -261,7 +257,7 @@ def answering(call: Callable[[], Any], *, attempts: int = _ATTEMPTS) -> Any:
     """Make a storage call until it is answered.
 
     Raises:
-        Throttling, Unavailable: storage refused or did not answer; by error code, free of content.
+        StorageThrottled, Unavailable: storage refused or did not answer; by error code, free of content.
     """
     for attempt in range(1, attempts):
         try:
@@ -291,7 +287,7 @@ def _asked(call: Callable[[], Any]) -> Any:
         code, status = clients.code_of(error.response), clients.status_of(error.response)
         text = f"Storage answered {code}."
         if code in _THROTTLING:
-            raise _Again(Throttling(text, retry_after=2)) from None
+            raise _Again(StorageThrottled(text, retry_after=2)) from None
         if status is None or not 400 <= status < 500:
             raise _Again(Unavailable(text, retry_after=2)) from None
         raise Unavailable(text, retry_after=2) from None

@@ -24,8 +24,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from rollout.aws.table import Row, Table, Throttling
+from rollout.aws.table import Row, Table
 from rollout.backoff import Backoff
+from rollout.errors import StorageThrottled
 from rollout.results import Result
 from rollout.settings import Settings
 from rollout.storage import keys
@@ -225,7 +226,7 @@ class TotalsWriter:
         for attempt, pk in enumerate(pks[:-1], 1):
             try:
                 return self._table.add(pk, sk, changed, sets=sets, first=first)
-            except Throttling:
+            except StorageThrottled:
                 time.sleep(PAUSE.pause(attempt))
         return self._table.add(pks[-1], sk, changed, sets=sets, first=first)
 
