@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from devkit.policies.named import choose
 from devkit.raised import Raised
 from devkit.rehearsal.play import play_groups, read_rows, statistics_of
 from devkit.rehearsal.run_files import RolloutRecord
+from devkit.rehearsal.versions import version_of
 from rollout.agent import load_agent
 from rollout.errors import AgentUnavailable
 
@@ -106,22 +110,38 @@ def _play(
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("", total=len(rows) * options.group_size)
         durable = options.durable or options.state is not None
-        run = _run_name(options.state)
+        run = _run_name(options.state, _played(rows, options), console)
         for row in play_groups(stack, rows, options.group_size, run=run, durable=durable):
             played.append(row)
             progress.advance(bar)
     return sorted(played, key=lambda row: row.trajectory_id)
 
 
-def _run_name(state: Path | None) -> str:
-    """The run's name: the one begun in a state directory, or a new one."""
-    name = f"{int(time.time()):x}"
+def _played(rows: list[dict[str, Any]], options: argparse.Namespace) -> str:
+    """What is played as one hash: the agent's version, the rows, the policy and its skill."""
+    version = asdict(version_of(options.agent))
+    said = [options.agent, version, rows, options.policy, options.skill]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _run_name(state: Path | None, played: str, console: Console) -> str:
+    """The run's name: the one begun in a state directory with the same agent and rows, or a new one."""
+    name = f"{time.time_ns() // 1_000_000:x}"
     if state is None:
         return name
     file = state / "run"
-    if not file.exists():
-        file.write_text(name)
-    return file.read_text()
+    if file.exists():
+        known, _, before = file.read_text().partition(" ")
+        if before == played:
+            return known
+        console.print(
+            f"Agent, rows or policy are not those that {state} was begun with: played anew, and "
+            "nothing of before is answered.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    file.write_text(f"{name} {played}")
+    return name
 
 
 def _show(played: list[RolloutRecord], console: Console) -> None:

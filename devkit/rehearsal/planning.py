@@ -14,6 +14,7 @@ from devkit.emulator.faults import Preset, preset_of
 from devkit.policies import named as policies
 from devkit.rehearsal.dataset import ChosenRows, Dataset, survey
 from devkit.rehearsal.run_files import Manifest, Mode
+from devkit.rehearsal.versions import Version, version_of
 from rollout.agent import load_agent
 
 
@@ -66,10 +67,13 @@ def plan_of(options: argparse.Namespace) -> RehearsalPlan:
         raise ValueError("--faults strike the simulated Job Runtime, which endpoint: does not use")
     dataset = survey(options.dataset, skip_bad=options.skip_bad, instances=options.instances)
     rows = dataset.choose(limit=options.limit, sample=options.sample, seed=options.seed)
+    version = Version("", "") if mode == "url" else version_of(options.agent)
     now = datetime.now(UTC)
     module = options.agent.partition(":")[0].rpartition(".")[2]
     run = options.run or Path("runs") / f"{module}-{now:%Y%m%d-%H%M%S}"
-    manifest = _manifest(options, dataset, rows, policy, mode, name=_name(run, mode, now), now=now)
+    manifest = _manifest(
+        options, dataset, rows, policy, mode, version=version, name=_name(run, mode, now), now=now
+    )
     return RehearsalPlan(manifest, run, rows, policy, faults)
 
 
@@ -111,6 +115,7 @@ def _manifest(
     policy: policies.ChosenPolicy,
     mode: Any,
     *,
+    version: Version,
     name: str,
     now: datetime,
 ) -> Manifest:
@@ -119,6 +124,8 @@ def _manifest(
         agent=options.agent,
         dataset=str(options.dataset),
         dataset_sha256=dataset.sha256,
+        agent_sha256=version.agent_sha256,
+        dependencies_sha256=version.dependencies_sha256,
         rows=rows.count,
         group_size=options.group_size,
         policy=policy.name,

@@ -12,6 +12,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from devkit.rehearsal.run_files import (
     write_manifest,
 )
 from devkit.rehearsal.score_changes import Divergence, ScoreChanges
+from devkit.rehearsal.versions import version_of
 from rollout.agent import Agent
 from rollout.contract import InferenceParams, RolloutMetadata, RolloutRequest
 from rollout.conversation import read, shared
@@ -116,9 +118,8 @@ def rescore(run: Path, agent: Agent, out: Path, changes: ScoreChanges) -> Iterat
     """
     manifest = read_manifest(run)
     make_room(out, run)
-    write_manifest(
-        out, manifest.model_copy(update={"agent": agent.name, "rescored_from": str(run)})
-    )
+    update = {"agent": agent.name, "rescored_from": str(run), **asdict(version_of(agent.name))}
+    write_manifest(out, manifest.model_copy(update=update))
     limits = read_limits(os.environ)
     for record in read_rollouts(run):
         new, found = _score_again(record, agent, manifest, limits)

@@ -17,6 +17,11 @@ from devkit.rehearsal.run_files import (
 # What may differ between the process that began a run and one that goes on.
 _OWN = {"name", "started_at", "rescored_from", "latency"}
 _BLOCK = 1 << 16
+# What differs without anybody having asked for something else.
+_VERSIONS = {
+    "agent_sha256": "The agent's source has",
+    "dependencies_sha256": "The library, or a package that the agent needs, has",
+}
 
 
 class OtherRun(ValueError):
@@ -44,6 +49,12 @@ def begin(run: Path, manifest: Manifest) -> tuple[Manifest, set[str]]:
     asked, there = manifest.model_dump(exclude=_OWN), begun.model_dump(exclude=_OWN)
     for field, value in asked.items():
         if there[field] != value:
+            if field in _VERSIONS:
+                raise OtherRun(
+                    f"{_VERSIONS[field]} changed since {run} was begun, and the rewards of two versions "
+                    "are not mixed: name another directory with --run, or score what is there again "
+                    "with rollout rescore"
+                )
             raise OtherRun(
                 f"{run} was begun with {field} {there[field]!r}, not {value!r}: ask for the same, or "
                 "name another directory with --run"

@@ -33,6 +33,10 @@ class Manifest(_Strict):
     agent: str = Field(description="module:function")
     dataset: str
     dataset_sha256: str
+    agent_sha256: str = Field(default="", description="Of its source; empty on a deployed stack")
+    dependencies_sha256: str = Field(
+        default="", description="Of the library's source and the versions of what the agent needs"
+    )
     rows: int = Field(description="Rows played, of which each is a group")
     group_size: int
     policy: str = Field(
