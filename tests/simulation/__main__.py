@@ -27,7 +27,7 @@ def main() -> int:
         console.print("\n".join(described(found, world)), highlight=False, markup=False)
         return bool(found.violations)
     failing: list[Found] = []
-    began = time.monotonic()
+    began, computing = time.monotonic(), time.process_time()
     kinds: Counter[str] = Counter()
     columns = TextColumn("histories"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, refresh_per_second=2) as bar:
@@ -37,16 +37,21 @@ def main() -> int:
             played += 1
             if played % 200 == 0:
                 bar.update(task, completed=played)
+            if played % 20_000 == 0 and not console.is_terminal:
+                console.print(
+                    f"{played} of {options.n}, {len(failing)} broke a promise", highlight=False
+                )
             if found.violations:
                 failing.append(found)
                 kinds.update({invariant for invariant, _, _ in found.violations})
                 if len(failing) >= options.stop:
                     break
         bar.update(task, completed=played)
-    seconds = time.monotonic() - began
+    seconds, computing = time.monotonic() - began, time.process_time() - computing
     console.print(
-        f"{played} histories in {seconds:.1f} s ({played / seconds:.0f} a second), seed {options.seed}: "
-        f"{len(failing)} broke a promise",
+        f"{played} histories in {seconds:.1f} s ({played / seconds:.0f} a second; "
+        f"{played / computing:.0f} a second of one processor), seeds {options.seed} to "
+        f"{options.seed + played - 1}: {len(failing)} broke a promise",
         highlight=False,
     )
     for found in failing:
