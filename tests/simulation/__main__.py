@@ -43,6 +43,12 @@ def main() -> int:
                 )
             if found.violations:
                 failing.append(found)
+                invariant, name, detail = found.violations[0]
+                console.print(
+                    f"  seed {found.seed}: {invariant}: {name}: {detail}",
+                    highlight=False,
+                    markup=False,
+                )
                 kinds.update({invariant for invariant, _, _ in found.violations})
                 if len(failing) >= options.stop:
                     break
@@ -54,11 +60,6 @@ def main() -> int:
         f"{options.seed + played - 1}: {len(failing)} broke a promise",
         highlight=False,
     )
-    for found in failing:
-        invariant, name, detail = found.violations[0]
-        console.print(
-            f"  seed {found.seed}: {invariant}: {name}: {detail}", highlight=False, markup=False
-        )
     if failing:
         console.print(f"  {dict(kinds)}; --replay SEED tells one, shrunk", highlight=False)
     return bool(failing)

@@ -42,11 +42,11 @@ _FAULTS = {
     ),
     "trainer.complete": (
         "429", "refused", "500", "500-after", "timeout", "timeout-after", "closed-after", "403", "garbled",
-        "garbled-after", "odd", "300", "slow", "crash-before", "crash-after",
+        "garbled-after", "odd", "300", "300-after", "slow", "crash-before", "crash-after",
     ),
     "trainer.reward": (
         "429", "refused", "500", "500-after", "timeout", "timeout-after", "closed-after", "403", "garbled",
-        "garbled-after", "odd", "300", "slow", "crash-before", "crash-after",
+        "garbled-after", "odd", "300", "300-after", "slow", "crash-before", "crash-after",
     ),
     "durable.checkpoint": ("refused", "lost", "zombie", "zombie-after", "crash-before", "crash-after"),
 }  # fmt: skip

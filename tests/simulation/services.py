@@ -116,6 +116,9 @@ class Client:
         if kind == "odd":
             world.sleep(seconds)
             raise refusal(403, 7)
+        if kind == "300":  # no error to botocore, and nothing was done
+            world.sleep(seconds)
+            return {"ResponseMetadata": {"HTTPStatusCode": 300, "HTTPHeaders": {}}}
         if kind == "slow":
             world.sleep(seconds * 200)
             return do()
@@ -330,7 +333,7 @@ class TrainerClient(Client):
             raise ConnectionClosedError(endpoint_url=_URL)
 
     def nonsense(self, kind: str, answer: Any) -> Any:
-        if kind == "300":
+        if kind == "300-after":
             return {"ResponseMetadata": {"HTTPStatusCode": 300, "HTTPHeaders": {}}}
         if kind == "nonsense":
             return {"Body": Bytes(b"\xff\xfe no completion")}
