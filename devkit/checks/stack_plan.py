@@ -61,9 +61,7 @@ class StackPlan:
         Raises:
             ConfigurationError: naming the variable at fault.
         """
-        place = {"account": self.account, "region": self.region, "stack": self.stack}
-        environ = template.environment(self.parameters, **place)
-        return read_settings({**environ, "AWS_REGION": self.region})
+        return settings_of(self.parameters, self.stack, self.region, self.account)
 
     def deployed(self, stack: Mapping[str, Any], account: str) -> StackPlan:
         """The same with the parameters, the name and the account of a deployed stack."""
@@ -71,6 +69,18 @@ class StackPlan:
         kept = {name: deployed.get(name, value) for name, value in self.parameters.items()}
         work = replace(self.work, **stack_work(kept))
         return replace(self, parameters=kept, account=account, work=work)
+
+
+def settings_of(
+    parameters: Mapping[str, str], stack: str, region: str, account: str = NO_ACCOUNT
+) -> Settings:
+    """The settings that functions with these parameters would read.
+
+    Raises:
+        ConfigurationError: naming the variable at fault, or two that contradict each other.
+    """
+    environ = template.environment(parameters, account=account, region=region, stack=stack)
+    return read_settings({**environ, "AWS_REGION": region})
 
 
 def from_samconfig(

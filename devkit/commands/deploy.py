@@ -9,11 +9,12 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
-from devkit.checks.stack_plan import from_samconfig, given_parameters
+from devkit.checks.stack_plan import from_samconfig, given_parameters, settings_of
 from devkit.commands.drain import guard
 from devkit.commands.messages import wrong
 from devkit.emulator import sam_cli
 from devkit.places import samconfig
+from rollout.errors import ConfigurationError
 
 
 def register(commands: Any) -> None:
@@ -42,6 +43,7 @@ def _deploy(options: argparse.Namespace, console: Console) -> int:
         stack = options.stack or stack
         if region:
             os.environ["AWS_REGION"] = os.environ["AWS_DEFAULT_REGION"] = region
+        settings_of(parameters, stack, region or "us-west-2")  # or the functions would not start
         architecture = parameters["Architecture"]
         if not options.no_build and (failed := sam_cli.build(architecture)):
             return failed
@@ -58,5 +60,5 @@ def _deploy(options: argparse.Namespace, console: Console) -> int:
             *options.sam,
             *("--parameter-overrides", *(f"{name}={value}" for name, value in given.items())),
         )
-    except (ValueError, BotoCoreError, ClientError) as error:
+    except (ValueError, ConfigurationError, BotoCoreError, ClientError) as error:
         return wrong(error)

@@ -128,6 +128,7 @@ def _limits(rollout_timeout: float) -> dict[str, str]:
         "ROLLOUT_INLINE_BUDGET": f"{inline:g}",
         "ROLLOUT_REPORT_MARGIN": f"{min(4.0, inline / 4):g}",
         "ROLLOUT_JOB_TIMEOUT": f"{rollout_timeout:g}",
+        "ROLLOUT_EXECUTION_TIMEOUT": f"{max(14_400.0, rollout_timeout):g}",
         "ROLLOUT_JOB_MARGIN": f"{min(30.0, rollout_timeout / 4):g}",
         "ROLLOUT_SAMPLE_TIMEOUT": f"{min(300.0, rollout_timeout):g}",
     }

@@ -144,7 +144,7 @@ VARIANTS: dict[Variant, tuple[str, int]] = {
     turns_at_least_once: ("turn-twice", 100),
     samples_are_repeated: ("turn-twice", 100),
     random_tokens: ("conflict", 50),
-    no_fencing: ("terminal", 300),
+    no_fencing: ("terminal", 600),
     captured_assumed_no: ("captured", 100),
     nothing_recorded: ("terminal", 100),
     refusals_are_final: ("reward-lost", 100),

@@ -99,6 +99,24 @@ def test_a_delivery_that_joined_is_not_robbed_of_its_row():
     rewarded(world)
 
 
+@pytest.mark.parametrize("nth", [1, 2])  # who joins adds himself; who was refused takes himself out
+def test_a_caller_whose_write_was_not_answered_counts_once(nth):
+    """One of two callers is refused by Lambda and takes itself out; the other has started it."""
+    forced = {"lambda.invoke t #1": "slow", "lambda.invoke t #2": "429"}
+    forced[f"table.update t #{nth}"] = "timeout-after"
+    world = played(asked(at=(0.0, 0.2), retries=0), forced=forced)
+    assert sorted(statuses(world)) == [202, 429]
+    rewarded(world)
+
+
+@pytest.mark.parametrize("how", ["nonsense", "500", "timeout"])
+def test_a_note_that_cannot_be_read_is_asked_for_again(how):
+    """The table is out when the reward is known, and the process dies; the bucket has a note of it."""
+    forced = {f"bucket.get {who} #1": how for who in ("t", "sweep")}
+    table = [Outage("table", 4.0, 25.0, "timeout")]
+    rewarded(played(asked("inline", "slow"), outages=table, forced=forced))
+
+
 def test_an_acceptance_that_was_withdrawn_does_not_use_up_the_next_ones_name():
     world = played(asked(at=(0.0, 30.0), retries=0), forced={"lambda.invoke t #1": "429"})
     assert statuses(world) == [429, 202]
@@ -377,18 +395,6 @@ def test_the_sweep_closes_what_was_accepted_and_whose_execution_has_ended():
     assert world.violations == []
     assert (row["state"], known.state) == ("failed", "failed")
     assert known.ended_at - BEGIN < 600.0
-
-
-def test_the_closer_delivers_what_was_scored_while_it_looked():
-    """Its take-over loses against the worker, which is believed dead and has written the result."""
-    late = {f"table.put t #{n}": "slow" for n in (2, 3)}
-    world = played(
-        asked("job", "slow", turns=4),
-        forced=late | {"durable.checkpoint t #14": "zombie"},
-        execution_timeout="60",
-        job_timeout="600",
-    )
-    assert not [v for v in world.violations if v[0] in ("terminal", "row", "conflict")]
 
 
 def test_a_row_that_is_removed_in_flight_leaves_no_trajectory_open():

@@ -169,19 +169,20 @@ def test_a_durable_rollout_is_accepted_begun_and_begun_again_by_the_same_executi
 
 def test_an_acceptance_is_withdrawn_unless_somebody_has_joined(store):
     first = accept_durable(store)
-    store.withdraw(first.acceptance)
+    store.withdraw(first)
     with pytest.raises(NotFound):
         store.get(JOB_ARN, "t-1")
     first = accept_durable(store)
     again = accept_durable(store)  # a repeat that may have started it
-    assert again == Start(first.acceptance, repeated=True)
-    store.withdraw(first.acceptance)
+    assert again == Start(first.acceptance, again.caller, repeated=True)
+    assert again.caller != first.caller
+    store.withdraw(first)
     assert store.get(JOB_ARN, "t-1").state == "accepted"
 
 
 def test_what_was_withdrawn_or_closed_is_not_begun(store):
     withdrawn = accept_durable(store)
-    store.withdraw(withdrawn.acceptance)
+    store.withdraw(withdrawn)
     assert begin(store) is None
     accept_durable(store)
     taken = store.take(store.get(JOB_ARN, "t-1"))

@@ -47,11 +47,38 @@ def test_a_missing_variable_is_named(name):
         ("failure_policy", "agent=zero"),
         ("failure_policy", "agnet=floor:0"),
         ("report_margin", "25"),
+        ("sample_timeout", "1741"),  # no invocation is long enough
+        ("execution_timeout", "604801"),  # what it has written elsewhere expires
+        ("execution_timeout", "599"),  # under the job's own 600 s
     ],
 )
 def test_a_wrong_value_is_named(name, value):
     with pytest.raises(ConfigurationError, match=f"ROLLOUT_{name.upper()}"):
         make_settings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "contradicting",
+    [
+        {"job_timeout": "20000"},
+        {"retention_days": "1", "execution_timeout": "86401"},
+        {"job_margin": "600"},
+        {"inline_budget": "4"},
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(contradicting):
+    with pytest.raises(ConfigurationError) as caught:
+        make_settings(**contradicting)
+    assert f"ROLLOUT_{next(iter(contradicting)).upper()}" in caught.value.detail
+
+
+@pytest.mark.parametrize("name", ["SampleTimeout", "ExecutionTimeout"])
+def test_the_template_takes_no_more_than_the_settings(name):
+    most = load_template()["Parameters"][name]["MaxValue"]
+    field = "sample_timeout" if name == "SampleTimeout" else "execution_timeout"
+    assert getattr(make_settings(**{field: str(most)}).times, field) == most
+    with pytest.raises(ConfigurationError):
+        make_settings(**{field: str(most + 1)})
 
 
 def test_failure_policy_by_boundary():

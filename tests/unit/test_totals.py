@@ -66,7 +66,7 @@ def test_a_rollout_that_is_played_again_is_one_rollout(store):
 
 def test_an_acceptance_that_is_withdrawn_is_not_counted(store):
     decision = accept_durable(store)
-    store.withdraw(decision.acceptance)
+    store.withdraw(decision)
     assert totals().rollouts == 0
 
 

@@ -34,10 +34,15 @@ DEFAULT_AGENT = "environments.calculator:calculator"
 POLICY_BOUNDARIES: tuple[PolicyBoundary, ...] = ("agent", "policy", "tool", "deadline", "platform")
 # The hard caps; a setting above its cap is refused at start rather than silently lowered.
 MAX_INLINE_SECONDS = 870.0  # the Lambda limit of 900 s, less room for the report
+# Of one turn: the longest invocation's seconds less what surrounds the turn (template.yaml, WorkerTimeout).
+MAX_SAMPLE_SECONDS = 1_740.0
+# What does not fit into a row or a checkpoint is kept for so long (template.yaml, lifecycle rules).
+MAX_EXECUTION_SECONDS = 7 * 86_400.0
 MAX_TURNS = 1_000
 MAX_TOKENS = 100_000_000
 MAX_TOOL_CALLS = 10_000
 MAX_JOB_METRICS = 20
+_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +212,7 @@ class Times(_Part):
         default=4.0, ge=0.1, le=120, description="seconds of it kept for the terminal report"
     )
     sample_timeout: float = Field(
-        default=300.0, ge=1, le=1_800, description="seconds one turn may take"
+        default=300.0, ge=1, le=MAX_SAMPLE_SECONDS, description="seconds one turn may take"
     )
     job_timeout: float = Field(
         default=600.0, ge=10, le=86_400, description="the job's `rollout_timeout`, seconds"
@@ -221,7 +226,7 @@ class Times(_Part):
     execution_timeout: float = Field(
         default=14_400.0,
         ge=60,
-        le=31_622_400,
+        le=MAX_EXECUTION_SECONDS,
         description="seconds a durable execution may last, its report included",
     )
 
@@ -242,6 +247,11 @@ class Times(_Part):
                     f"{variable(margin)} must be smaller than {variable(whole)}: no time would be left "
                     "to play the rollout."
                 )
+        if self.execution_timeout < self.job_timeout:
+            raise ConfigurationError(
+                f"{variable('execution_timeout')} must not be smaller than {variable('job_timeout')}: "
+                "Lambda would end executions that the trainer still waits for."
+            )
         return self
 
 
@@ -274,6 +284,15 @@ class Settings(_Part):
     otel: bool = Field(
         default=False, description="`true` writes OpenTelemetry spans; see docs/operations.md"
     )
+
+    @model_validator(mode="after")
+    def _remember_while_it_lasts(self) -> Self:
+        if self.storage.retention_days * _DAY < self.times.execution_timeout:
+            raise ConfigurationError(
+                f"{variable('retention_days')} must cover {variable('execution_timeout')}: rollouts "
+                "would be forgotten while they are played."
+            )
+        return self
 
     @model_validator(mode="after")
     def _few_job_metrics(self) -> Self:

@@ -87,7 +87,7 @@ def start_durable(request: RolloutRequest, settings: Settings, *, entry_point: s
         try:
             start(acceptance, settings)
         except (Throttled, ConfigurationError):
-            records.withdraw(acceptance)
+            records.withdraw(decision)
             raise
     repeated = not isinstance(decision, Start) or decision.repeated
     logs.accepted(group=rollout.group, execution=acceptance.execution, repeated=repeated)

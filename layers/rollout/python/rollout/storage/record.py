@@ -24,7 +24,7 @@ from typing import Any, Literal, get_args
 from rollout.aws.bucket import Bucket
 from rollout.aws.table import Row, Table
 from rollout.contract import RolloutRequest
-from rollout.errors import AlreadyRunning, Failure, NotFound
+from rollout.errors import AlreadyRunning, Failure, NotFound, Unavailable
 from rollout.results import Report, Result, Rollout
 from rollout.settings import Settings
 from rollout.storage import keys
@@ -221,9 +221,13 @@ class Lease:
             Unavailable: the bucket does not say.
         """
         try:
-            return Result.load(json.loads(self.bucket.get(self._note)))
+            known = self.bucket.get(self._note)
         except NotFound:
             return None
+        try:
+            return Result.load(json.loads(known))
+        except Exception:  # noqa: BLE001 - it was written whole, so this is not what was written
+            raise Unavailable("The noted result cannot be read.", retry_after=2) from None
 
     @property
     def _note(self) -> str:

@@ -102,10 +102,12 @@ class Start:
 
     Args:
         acceptance: of which attempt; names the execution.
+        caller: who is about to start it, for the row.
         repeated: whether it was accepted before.
     """
 
     acceptance: Acceptance
+    caller: str
     repeated: bool
 
 
@@ -185,8 +187,9 @@ class Records:
     def accept_durable(self, rollout: Rollout, *, entry_point: str) -> DurableDecision:
         """Accept a rollout that a durable execution is to play.
 
-        The row counts in ``starts`` how many callers may have started the execution: each adds itself
-        before it starts it, and takes itself out when it was refused. The last one takes the row away.
+        The row names in ``starts`` the callers who may have started the execution: each adds itself
+        before it starts it, and takes itself out when it was refused. The last one takes the row away. A
+        count would not do: a caller whose write was made and not answered would count twice.
 
         Raises:
             BodyMismatch, Unavailable: as :meth:`accept`.
@@ -194,15 +197,18 @@ class Records:
         row = self._new_row(
             rollout, lease_seconds=self._settings.times.execution_timeout, entry_point=entry_point
         )
-        row |= {"state": "accepted", "starts": 1}
+        caller = uuid.uuid4().hex
+        row |= {"state": "accepted", "starts": caller}
         row |= {"due_at": iso(time.time() + _START_DUE_SECONDS), **self._keep_request(rollout)}
         for _ in range(_MOST_LOOKS):
-            decision = self._decide_durable(rollout, row)
+            decision = self._decide_durable(rollout, row, caller)
             if decision is not None:
                 return decision
         raise Unavailable("Others ask for this rollout at the same moment.", retry_after=1)
 
-    def _decide_durable(self, rollout: Rollout, row: dict[str, Any]) -> DurableDecision | None:
+    def _decide_durable(
+        self, rollout: Rollout, row: dict[str, Any], caller: str
+    ) -> DurableDecision | None:
         """What to do with a rollout; None where the row changed while it was looked at."""
         row["attempt"] = 1
         try:
@@ -210,42 +216,48 @@ class Records:
         except NotFound:  # withdrawn between the write and the look
             return None
         if record is None:
-            return Start(Acceptance.of(Record.of(row)), repeated=False)
+            return Start(Acceptance.of(Record.of(row)), caller, repeated=False)
         if record.state == "accepted":
-            joined = self._starts(record, +1)
-            return Start(Acceptance.of(record), repeated=True) if joined else None
+            callers = _callers(record)
+            joined = caller in callers or self._name_callers(record, [*callers, caller])
+            return Start(Acceptance.of(record), caller, repeated=True) if joined else None
         if record.replayable:
             row["attempt"] = record.attempt + 1
             try:
                 self._take_over(rollout, record, row)
             except AlreadyRunning:
                 return None
-            return Start(Acceptance.of(Record.of(row)), repeated=False)
+            return Start(Acceptance.of(Record.of(row)), caller, repeated=False)
         return Wait(Acceptance.of(record))
 
-    def withdraw(self, acceptance: Acceptance) -> None:
+    def withdraw(self, start: Start) -> None:
         """Take oneself out of an acceptance whose start was certainly refused.
 
         The row goes if nobody else may have started it: then nothing was accepted.
         """
+        acceptance = start.acceptance
         for _ in range(_MOST_LOOKS):
             row = self._row(acceptance.job_arn, acceptance.trajectory_id)
             record = Record.of(row) if row else None
             if record is None or record.state != "accepted" or Acceptance.of(record) != acceptance:
                 return
-            if int(record.row["starts"]) > 1:
-                if self._starts(record, -1):
+            callers = _callers(record)
+            if start.caller not in callers:
+                return
+            others = [caller for caller in callers if caller != start.caller]
+            if others:
+                if self._name_callers(record, others):
                     return
                 continue
-            alone = {"state": "accepted", "nonce": acceptance.nonce, "starts": 1}
+            alone = {"state": "accepted", "nonce": acceptance.nonce, "starts": start.caller}
             if self._table.delete(str(record.row["pk"]), keys.ROLLOUT, only_if=alone) is None:
                 return
 
-    def _starts(self, record: Record, change: int) -> bool:
-        """Count one caller more or less who may have started an acceptance; False if the row changed."""
-        starts = int(record.row["starts"])
-        expected = {"state": "accepted", "nonce": record.row["nonce"], "starts": starts}
-        sets = {"starts": starts + change}
+    def _name_callers(self, record: Record, callers: list[str]) -> bool:
+        """Name the callers who may have started an acceptance; False if the row changed meanwhile."""
+        known = record.row["starts"]
+        expected = {"state": "accepted", "nonce": record.row["nonce"], "starts": known}
+        sets = {"starts": ",".join(callers)}
         pk = str(record.row["pk"])
         return self._table.change(pk, keys.ROLLOUT, sets, only_if=expected) is None
 
@@ -455,3 +467,8 @@ class Records:
             "endpoint": where.endpoint,
             "region": where.region,
         }
+
+
+def _callers(record: Record) -> list[str]:
+    """Who may have started an acceptance's execution."""
+    return str(record.row["starts"]).split(",")
