@@ -116,9 +116,9 @@ class Client:
         if kind == "odd":
             world.sleep(seconds)
             raise refusal(403, 7)
-        if kind == "300":  # no error to botocore, and nothing was done
+        if kind == "300":  # an error to botocore too, of no class it knows
             world.sleep(seconds)
-            return {"ResponseMetadata": {"HTTPStatusCode": 300, "HTTPHeaders": {}}}
+            raise refusal(300, "300")
         if kind == "slow":
             world.sleep(seconds * 200)
             return do()
@@ -133,6 +133,8 @@ class Client:
             raise ConnectionClosedError(endpoint_url=_URL)
         if kind == "500-after":
             raise refusal(500, "InternalFailure")
+        if kind == "300-after":
+            raise refusal(300, "300")
         if kind == "garbled-after":
             raise _garbled(world)
         return self.nonsense(kind, answer)
@@ -333,8 +335,6 @@ class TrainerClient(Client):
             raise ConnectionClosedError(endpoint_url=_URL)
 
     def nonsense(self, kind: str, answer: Any) -> Any:
-        if kind == "300-after":
-            return {"ResponseMetadata": {"HTTPStatusCode": 300, "HTTPHeaders": {}}}
         if kind == "nonsense":
             return {"Body": Bytes(b"\xff\xfe no completion")}
         assert kind == "broken", kind

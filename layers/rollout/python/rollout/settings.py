@@ -34,7 +34,7 @@ DEFAULT_AGENT = "environments.calculator:calculator"
 POLICY_BOUNDARIES: tuple[PolicyBoundary, ...] = ("agent", "policy", "tool", "deadline", "platform")
 # The hard caps; a setting above its cap is refused at start rather than silently lowered.
 MAX_INLINE_SECONDS = 870.0  # the Lambda limit of 900 s, less room for the report
-# Of one turn: the longest invocation's seconds less what surrounds the turn (template.yaml, WorkerTimeout).
+# Of one turn: the longest WorkerTimeout of the template less what surrounds the turn.
 MAX_SAMPLE_SECONDS = 1_740.0
 # What does not fit into a row or a checkpoint is kept for so long (template.yaml, lifecycle rules).
 MAX_EXECUTION_SECONDS = 7 * 86_400.0
