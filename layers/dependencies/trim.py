@@ -7,6 +7,7 @@ can be imported stays, and so do each package's METADATA and licences.
 
 from __future__ import annotations
 
+import ast
 import gzip
 import json
 import shutil
@@ -63,8 +64,27 @@ GONE = (
 )
 
 
+# Packages that import every event source there is for the one that is used: a third of the modules of a
+# cold start. In the layer their names are imported when they are asked for.
+LAZY = ("aws_lambda_powertools/event_handler", "aws_lambda_powertools/utilities/data_classes")
+_GETATTR = """
+
+def __getattr__(name):
+    place = _PLACES.get(name)
+    if place is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(place, __name__), name)
+    globals()[name] = value
+    return value
+"""
+
+
 def trim(python: Path) -> None:
     """Trim the layer's ``python`` folder in place."""
+    for package in LAZY:
+        _be_lazy(python / package / "__init__.py")
     for pattern in GONE:
         for path in list(python.glob(pattern)):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -83,6 +103,28 @@ def trim(python: Path) -> None:
         kept = {name: known for name, known in partition["services"].items() if name in PREFIXES}
         partition["services"] = kept
     (data / "endpoints.json").write_text(json.dumps(endpoints, separators=(",", ":")))
+
+
+def _be_lazy(init: Path) -> None:
+    """Have a package that only imports names from its modules import each when it is asked for."""
+    places: dict[str, str] = {}
+    kept: list[str] = []
+    for node in ast.parse(init.read_text()).body:
+        match node:
+            case ast.ImportFrom(module=str(module), names=names, level=level):
+                # A name that is its module's as well would be taken for it once that is imported.
+                own = [name for name in names if name.name == module.rpartition(".")[2]]
+                kept += [ast.unparse(ast.ImportFrom(module, own, level))] if own else []
+                places |= {
+                    name.asname or name.name: "." * level + module
+                    for name in names
+                    if name not in own
+                }
+            case ast.Expr(value=ast.Constant()) | ast.Assign():  # its docstring, __all__
+                kept.append(ast.unparse(node))
+            case _:
+                raise SystemExit(f"{init} does more than import names")
+    init.write_text("\n".join([*kept, f"_PLACES = {places!r}", _GETATTR]))
 
 
 def _cut(version: Path, operations: set[str] | None) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import json
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
+import aws_lambda_powertools
 import botocore
 import pytest
 from botocore.awsrequest import AWSResponse
@@ -51,8 +55,38 @@ def trimmed(tmp_path_factory):
             shutil.copy(path, python / "botocore/data")
         elif path.name in trim.SERVICES:
             shutil.copytree(path, python / "botocore/data" / path.name)
+    powertools = Path(aws_lambda_powertools.__file__).parent
+    shutil.copytree(powertools, python / "aws_lambda_powertools")
     trim.trim(python)
     return python / "botocore" / "data"
+
+
+@pytest.mark.parametrize("package", ["event_handler", "utilities.data_classes"])
+def test_a_package_that_imports_when_it_is_asked_has_every_name_of_the_whole_one(trimmed, package):
+    program = f"""
+import importlib, json, sys
+package = importlib.import_module("aws_lambda_powertools.{package}")
+before = len(sys.modules)
+places = {{name: getattr(package, name).__module__ for name in package.__all__}}
+print(json.dumps([before, len(sys.modules), package.__file__, places]))
+try:
+    package.no_such_name
+except AttributeError:
+    print("none")
+"""
+    found = []
+    for path in (str(trimmed.parents[1]), ""):
+        environ = {**os.environ, "PYTHONPATH": path}
+        command = [sys.executable, "-c", program]
+        told = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+        known, none = told.stdout.splitlines()
+        assert none == "none"
+        found.append(json.loads(known))
+    (before, after, file, places), (whole, _, other, expected) = found
+    assert file != other
+    assert places == expected
+    assert before < whole - 20
+    assert after > before
 
 
 class Raw(io.BytesIO):

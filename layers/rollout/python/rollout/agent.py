@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import inspect
 import traceback
@@ -136,7 +135,11 @@ def observe_error(error: BaseException) -> None:
 def call(function: Callable[[Any], Any], argument: Any) -> Any:
     """Call a function that may be ``async def``, and wait for its value."""
     value = function(argument)
-    return asyncio.run(cast("Any", value)) if inspect.iscoroutine(value) else value
+    if not inspect.iscoroutine(value):
+        return value
+    import asyncio  # a cold start without coroutines does not pay for it
+
+    return asyncio.run(cast("Any", value))
 
 
 def _options(value: Any) -> dict[str, Any] | None:
