@@ -438,7 +438,6 @@ def play(
     world.at(BEGIN + Dice(seed, 5).uniform(0.0, SWEEP_EVERY), world.sweep)
     until = BEGIN + plan.heal + world.last_asked + WITHIN
     world.run(until, world.idle)
-    world.settle_time = world.now
     check(world)
     world.end()
     return world

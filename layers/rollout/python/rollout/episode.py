@@ -32,7 +32,7 @@ from rollout.policy import Policy
 from rollout.reply import Message, Reply, read_reply, sendable
 from rollout.steps import Steps
 from rollout.text_tool_calls import text_calls
-from rollout.tools import Tool, ToolCall, as_tool, run_patiently
+from rollout.tools import Tool, ToolCall, as_tool, run_with_retries
 from rollout.values import NotJson, jsonable
 
 if TYPE_CHECKING:
@@ -415,7 +415,7 @@ class Episode:
             content = f"Error: there is no tool {named!r}; use {', '.join(by_name)}."
             self._count("tool_errors")
         else:
-            result = run_patiently(
+            result = run_with_retries(
                 tool, call.arguments, attempts=attempts, remaining=self.remaining
             )
             content = result.content

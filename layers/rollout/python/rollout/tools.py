@@ -166,7 +166,7 @@ def policy_code() -> Generator[None]:
         raise ToolRefused(f"{type(error).__name__}: {_said(error)}") from error
 
 
-def run_patiently(
+def run_with_retries(
     tool: Tool, arguments: str, *, attempts: int, remaining: Callable[[], float]
 ) -> ToolResult:
     """Call a tool; call it again, after a pause, while its infrastructure is broken.
