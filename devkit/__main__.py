@@ -69,7 +69,7 @@ def entry() -> NoReturn:
         code = INTERRUPTED
     sys.stdout.flush()
     sys.stderr.flush()
-    if code == INTERRUPTED or interrupts.was_told():
+    if code == INTERRUPTED or interrupts.was_asked_to_stop():
         os._exit(code)
     sys.exit(code)
 

@@ -154,10 +154,10 @@ def _looks_once(instance: dict[str, Any], messages: list[Message]) -> Message:
 
 def guess(episode: Episode) -> Outcome:
     """Guess a number in five turns; sooner is better, never guessing is worst."""
-    answer, told = int(episode.instance["answer"]), "Guess a number from 0 to 200."
+    answer, hint = int(episode.instance["answer"]), "Guess a number from 0 to 200."
     messages: list[Message] = []
     for turn in range(5):
-        messages.append({"role": "user", "content": told})
+        messages.append({"role": "user", "content": hint})
         reply = episode.sample(messages)
         messages.append(reply.message)
         said = reply.text.strip()
@@ -165,16 +165,16 @@ def guess(episode: Episode) -> Outcome:
             break
         if int(said) == answer:
             return Outcome(1.0 - 0.1 * turn, {"truth": 1.0, "success": 1.0})
-        told = "higher" if int(said) < answer else "lower"
+        hint = "higher" if int(said) < answer else "lower"
     return Outcome(0.0, {"truth": 0.0, "success": 0.0})
 
 
 def _halves(instance: dict[str, Any], messages: list[Message]) -> Message:
     del instance
     low, high = 0, 200
-    for said, told in zip(messages[1::2], messages[2::2], strict=False):
+    for said, hint in zip(messages[1::2], messages[2::2], strict=False):
         number = int(str(said["content"]))
-        low, high = (number + 1, high) if told["content"] == "higher" else (low, number - 1)
+        low, high = (number + 1, high) if hint["content"] == "higher" else (low, number - 1)
     return {"content": str((low + high) // 2)}
 
 

@@ -128,9 +128,9 @@ def _show(card: dict[str, Any], out: Path, console: Console) -> None:
         "conflicts": "with the key of another",
         "bad": "that cannot be packed",
     }
-    told = [f"{card[name]:,} {text}" for name, text in left.items() if card[name]]
-    say(f"{card['read']:,} rows read; left out: {', '.join(told) or 'none'}")
-    for line in card["told"][:5]:
+    left_out = [f"{card[name]:,} {text}" for name, text in left.items() if card[name]]
+    say(f"{card['read']:,} rows read; left out: {', '.join(left_out) or 'none'}")
+    for line in card["examples"][:5]:
         say(f"  {escape(line)}")
     for warning in card["warnings"]:
         say(f"[yellow]warning[/] {escape(warning)}")

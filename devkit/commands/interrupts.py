@@ -13,12 +13,12 @@ from rich.console import Console
 DRAIN_SECONDS = 10.0
 # Exit code of a command that was stopped before its end.
 INTERRUPTED = 130
-_told = threading.Event()
+_asked_to_stop = threading.Event()
 
 
-def was_told() -> bool:
-    """Whether this process was told to stop."""
-    return _told.is_set()
+def was_asked_to_stop() -> bool:
+    """Whether this process was asked to stop."""
+    return _asked_to_stop.is_set()
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def stopping(console: Console) -> Generator[threading.Event]:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
-        _told.set()
+        _asked_to_stop.set()
         console.print(
             f"\nStopping: waiting up to {DRAIN_SECONDS:g} s for rollouts in flight (again: at once)"
         )
@@ -48,7 +48,7 @@ def wait_for_signal() -> None:
 
     def end(*_: object) -> None:
         stop.set()
-        _told.set()
+        _asked_to_stop.set()
 
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, end)

@@ -33,7 +33,7 @@ def card_of(packed: Packed, how: Packing) -> dict[str, Any]:
         "conflicts": packed.conflicts,
         "bad": packed.bad,
         "large": packed.large,
-        "told": packed.told,
+        "examples": packed.examples,
         "warnings": warnings_of(packed, how),
         "splits": {name: _side(side) for name, side in packed.sides.items()},
         "columns": {name: _column(column) for name, column in packed.columns.items()},

@@ -91,17 +91,17 @@ class Packed:
     conflicts: int = 0
     bad: int = 0
     large: int = 0
-    told: list[str] = field(default_factory=list[str])
+    examples: list[str] = field(default_factory=list[str])
 
     @property
     def rows(self) -> int:
         """Rows of both sides."""
         return sum(side.rows for side in self.sides.values())
 
-    def tell(self, what: str) -> None:
+    def note(self, what: str) -> None:
         """Note what was left out, as long as there are not many."""
-        if len(self.told) < _SHOWN:
-            self.told.append(what)
+        if len(self.examples) < _SHOWN:
+            self.examples.append(what)
 
 
 def pack(
@@ -137,7 +137,7 @@ def pack(
                 conflict = seen[key] != whole
                 packed.repeats += not conflict
                 packed.conflicts += conflict
-                packed.tell(
+                packed.note(
                     f"{found.place} {'has the key of' if conflict else 'repeats'} another row"
                 )
                 continue
@@ -174,7 +174,7 @@ def _instances(
                     if not how.skip_bad:
                         raise ValueError(wrong) from None
                     packed.bad += 1
-                    packed.tell(wrong)
+                    packed.note(wrong)
 
 
 def _instance(found: Found, how: Packing) -> Row:
@@ -246,7 +246,7 @@ def _prompt(instance: Row, place: str, packed: Packed) -> str:
         )
     if size > MOST_ASYNC_PROMPT:
         packed.large += 1
-        packed.tell(f"{place} is of {size:,} bytes: too large for a Lambda that is not waited for")
+        packed.note(f"{place} is of {size:,} bytes: too large for a Lambda that is not waited for")
     return prompt
 
 

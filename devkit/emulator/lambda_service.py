@@ -173,10 +173,10 @@ class LambdaService:
         pool = self._invocations if runs else self._requests
         body, loop = await request.body(), asyncio.get_running_loop()
         headers = dict(request.headers)
-        status, told, content = await loop.run_in_executor(
+        status, answered, content = await loop.run_in_executor(
             pool, self.answer, request.method, where, headers, body
         )
-        await Response(content, status, dict(told))(scope, receive, send)
+        await Response(content, status, dict(answered))(scope, receive, send)
 
     def _start(self, name: str, body: bytes) -> Answer:
         if self.refuse_starts > 0:

@@ -135,7 +135,7 @@ def test_bad_rows_are_passed_over_and_counted_if_asked(tmp_path, capsys):
     assert data("pack", source, "--skip-bad", "--json", "--out", tmp_path / "out") == 0
     card = json.loads(capsys.readouterr().out)
     assert (card["rows"], card["bad"]) == (2, 1)
-    assert card["told"][0].startswith(f"{source}:2 ")
+    assert card["examples"][0].startswith(f"{source}:2 ")
 
 
 @pytest.mark.parametrize(
