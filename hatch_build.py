@@ -31,6 +31,9 @@ _EXTRAS = {
     "strands": ("strands-agents[openai]",),
     "mcp": ("mcp",),
     "data": ("pyarrow",),
+    "tensorboard": ("tensorboard",),
+    "mlflow": ("mlflow-skinny",),
+    "wandb": ("wandb",),
     "otel": ("opentelemetry-sdk",),
     "test": ("pytest",),
 }
@@ -48,7 +51,9 @@ class CustomMetadataHook(MetadataHookInterface):
         the others from the version they were tested with, within its major version.
         """
         layer = _pins("layers/dependencies/requirements.txt")
-        tested = _pins("requirements/data.txt") | _pins("requirements/dev.txt")
+        tested: dict[str, str] = {}
+        for lock in ("exports", "data", "dev"):  # the environment that all else is tested in wins
+            tested |= _pins(f"requirements/{lock}.txt")
         metadata["dependencies"] = [
             *(
                 f"{name}=={layer[name.lower()]}"

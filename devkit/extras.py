@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 
-def extra(module: str, name: str) -> Any:
+def needed(module: str, name: str) -> Any:
     """A module of a package that comes with an extra of this project.
 
     Args:

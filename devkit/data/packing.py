@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from devkit.data.sources import Found, Row, files_of, rows_of
-from devkit.extras import extra
+from devkit.extras import needed
 from rollout.contract import parse_json
 from rollout.errors import MalformedRequest
 from rollout.service.job_event import instance_of
@@ -309,9 +309,9 @@ class _ParquetFile:
     def __init__(self, out: Path, name: str) -> None:
         self.side = Side(f"{name}.parquet")
         self._path = out / self.side.file
-        self._arrow = extra("pyarrow", "data")
+        self._arrow = needed("pyarrow", "data")
         self._schema = self._arrow.schema([("prompt", self._arrow.string())])
-        self._file = extra("pyarrow.parquet", "data").ParquetWriter(self._path, self._schema)
+        self._file = needed("pyarrow.parquet", "data").ParquetWriter(self._path, self._schema)
         self._rows: list[str] = []
 
     def __enter__(self) -> Self:

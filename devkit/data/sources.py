@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from devkit.extras import extra
+from devkit.extras import needed
 from rollout.contract import parse_json
 from rollout.errors import MalformedRequest
 
@@ -144,13 +144,13 @@ def _cells(file: Path) -> Iterator[Found]:
 
 
 def _parquet(file: Path) -> Iterator[Found]:
-    opened = _arrow(file, lambda: extra("pyarrow.parquet", "data").ParquetFile(file))
+    opened = _arrow(file, lambda: needed("pyarrow.parquet", "data").ParquetFile(file))
     return _numbered(file, opened.iter_batches(batch_size=_BATCH))
 
 
 def _stream(file: Path) -> Iterator[Found]:
     """Arrow's stream format, as ``datasets`` saves it."""
-    arrow = extra("pyarrow", "data")
+    arrow = needed("pyarrow", "data")
     opened = _arrow(file, lambda: arrow.ipc.open_stream(arrow.memory_map(str(file))))
     return _numbered(file, opened)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from devkit.data.sources import Row, files_of, rows_of
-from devkit.extras import extra
+from devkit.extras import needed
 from rollout.service.job_event import instance_of
 
 
@@ -57,11 +57,11 @@ def _cells(rows: list[Row], out: Path) -> None:
 
 
 def _parquet(rows: list[Row], out: Path) -> None:
-    extra("pyarrow.parquet", "data").write_table(_table(rows), out)
+    needed("pyarrow.parquet", "data").write_table(_table(rows), out)
 
 
 def _folder(rows: list[Row], out: Path) -> None:
-    arrow = extra("pyarrow", "data")
+    arrow = needed("pyarrow", "data")
     table = _table(rows)
     out.mkdir(parents=True)
     name = "data-00000-of-00001.arrow"
@@ -80,7 +80,7 @@ def _folder(rows: list[Row], out: Path) -> None:
 
 def _table(rows: list[Row]) -> Any:
     """An Arrow table; a column of several types, or of objects with other keys, is JSON text."""
-    arrow = extra("pyarrow", "data")
+    arrow = needed("pyarrow", "data")
     columns: dict[str, Any] = {}
     for name in _names(rows):
         values = [row.get(name) for row in rows]

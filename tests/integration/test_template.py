@@ -55,6 +55,7 @@ def test_the_layer_is_built_for_its_architecture(architecture, layer, tag):
     assert len(compiled) == len(sources) > 50
     services = {path.name for path in (python / "botocore" / "data").iterdir() if path.is_dir()}
     assert services == {
+        "bedrock-runtime",
         "dynamodb",
         "lambda",
         "s3",

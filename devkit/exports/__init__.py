@@ -1,0 +1,1 @@
+"""A run's or a job's figures, written for what teams watch."""
