@@ -1,56 +1,61 @@
 """``make truth``: detect and train every environment of the zoo, and hold what is said to the curves.
 
-Writes docs/truth.md and a plot unless ``--cases`` chooses some. Exit code 1 where a fault was missed, a
-control was blamed, or a control did not learn.
+Writes docs/truth.md and a plot unless ``--cases`` chooses some. Exit code 1 where a fault of the zoo was
+missed, a control was blamed, or a control did not learn. What was written after the detectors, and is not
+tuned for, is told apart.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.truth.more import MORE
+from benchmarks.truth.tables import Comparison, page, plot
+from benchmarks.truth.unseen import UNSEEN
 from benchmarks.truth.zoo import CASES, Case
 from devkit.detectors.bench import Bench
 from devkit.detectors.cheap import CHEAP
-from devkit.detectors.detect import Fault, detect
+from devkit.detectors.data import search_rows
+from devkit.detectors.detect import detect
+from devkit.detectors.fault import Fault
+from devkit.detectors.found import write_faults
+from devkit.detectors.played import search_run
 from devkit.emulator.job_runtime import PolicyFunction, SampleRequest
-from devkit.rehearsal.in_process import InProcess
+from devkit.policies.probes import probe
+from devkit.rehearsal.in_process import PARAMS, InProcess
+from devkit.rehearsal.play import play, tasks_of
+from devkit.rehearsal.run_files import Manifest, append_rollout, read_rollouts, write_manifest
 from devkit.training.grpo import SoftmaxPolicy
-from devkit.training.outcome import Outcome, outcome_of
-from devkit.training.trainer import Step, train
+from devkit.training.outcome import outcome_of
+from devkit.training.trainer import train
+from devkit.verdict.readiness import judge
+from rollout.agent import Agent
 
+SHOWN = (*CASES, *MORE)
 _ROOT = Path(__file__).resolve().parents[2]
 _STEPS, _BATCH, _GROUP = 60, 4, 6
 # Seldom right at first, as a model is before it is trained.
 _SKILL = 0.05
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What was said of one environment, and what became of it."""
-
-    case: Case
-    faults: list[Fault]
-    outcome: Outcome
-    steps: list[Step]
-
-    @property
-    def right(self) -> bool:
-        """Whether the planted fault, and nothing on a control, was found."""
-        codes = {fault.code for fault in self.faults}
-        return self.case.fault in codes if self.case.fault else not codes
+# Probes a policy may play besides; the others say nothing of use, or too much.
+_PROBES = ("copy-prompt", "refusal", "injection")
+# Of the rehearsal: as a model that is worth training.
+_REHEARSED = 0.3
 
 
 def compare(case: Case, steps: int = _STEPS) -> Comparison:
     """Detect, then train."""
     bench = Bench(case.agent, case.rows, case.gold)
-    faults = detect(bench)
-    policy = SoftmaxPolicy(_behaviours(case, bench), shares={"gold": _SKILL}, rate=1.5, seed=7)
+    behaviours = behaviours_of(case, bench)
+    found = [*detect(bench), *search_rows(enumerate(case.rows), enumerate(case.validation))]
+    level, in_run = rehearsed(case, bench, behaviours)
+    faults = [*found, *in_run]
+    policy = SoftmaxPolicy(behaviours, shares={"gold": _SKILL}, rate=1.5, seed=7)
     course = list(
         train(
             InProcess(case.agent, policy.sample),
@@ -63,10 +68,38 @@ def compare(case: Case, steps: int = _STEPS) -> Comparison:
             concurrency=1,
         )
     )
-    return Comparison(case, faults, outcome_of(course), course)
+    return Comparison(case, faults, level, outcome_of(course), course)
 
 
-def _behaviours(case: Case, bench: Bench) -> dict[str, PolicyFunction]:
+def rehearsed(
+    case: Case, bench: Bench, behaviours: dict[str, PolicyFunction]
+) -> tuple[str, list[Fault]]:
+    """Level of the verdict, and faults, of a rehearsal by a policy that solves some of the problems."""
+    policy = SoftmaxPolicy(behaviours, shares={"gold": _REHEARSED} | _mislead(case), seed=3)
+    target = InProcess(case.agent, policy.sample)
+    agent = Agent(case.name, case.agent)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder)
+        manifest = Manifest(
+            name="truth", agent=case.name, dataset="", dataset_sha256="", rows=len(case.rows),
+            group_size=_GROUP, policy="softmax", mode="inline", **PARAMS, seed=3, rollout_timeout=600,
+            started_at="",
+        )  # fmt: skip
+        write_manifest(run, manifest)
+        tasks = tasks_of(enumerate(case.rows), _GROUP, name="truth")
+        for record in play(target, tasks, concurrency=1):
+            append_rollout(run, record)
+        faults = search_run(read_rollouts(run), manifest, agent=agent, bench=bench)
+        write_faults(run, faults)
+        return judge(run).level, faults
+
+
+def _mislead(case: Case) -> dict[str, float]:
+    """The share of a behaviour that is right where gold is not."""
+    return {"really": 0.6} if "really" in case.behaviours else {}
+
+
+def behaviours_of(case: Case, bench: Bench) -> dict[str, PolicyFunction]:
     """Gold, what the case knows, and every cheap behaviour that can be played on each row."""
     found: dict[str, PolicyFunction] = {"gold": _scripted(case.gold)}
     found |= {name: _scripted(script) for name, script in case.behaviours.items()}
@@ -74,7 +107,7 @@ def _behaviours(case: Case, bench: Bench) -> dict[str, PolicyFunction]:
     for cheap in CHEAP:
         if any(cheap.make(bench, row) for row in range(len(case.rows))):
             found[cheap.name] = _cheap(cheap, bench, places)
-    return found
+    return found | {f"probe:{name}": probe(name) for name in _PROBES}
 
 
 def _scripted(script: Any) -> PolicyFunction:
@@ -93,67 +126,6 @@ def _key(instance: dict[str, Any]) -> str:
     return repr(sorted(instance.items()))
 
 
-def table(compared: Sequence[Comparison]) -> str:
-    """The table of docs/truth.md."""
-    lines = [
-        "| environment | planted | found | truth before → after | reward before → after | what grew |",
-        "|---|---|---|---|---|---|",
-    ]
-    for each in compared:
-        codes = ", ".join(dict.fromkeys(fault.code for fault in each.faults)) or "nothing"
-        outcome = each.outcome
-        name, before, after = outcome.grew
-        lines.append(
-            f"| {each.case.name} | {each.case.fault or 'nothing'} | {codes} | {_ends(outcome.success)} | "
-            f"{_ends(outcome.reward)} | {name} {before:.0%} → {after:.0%} |"
-        )
-    return "\n".join(lines)
-
-
-def figures(compared: Sequence[Comparison]) -> dict[str, int]:
-    """How many faults were caught, controls left in peace, and controls that learned."""
-    faulty = [each for each in compared if each.case.fault]
-    healthy = [each for each in compared if not each.case.fault]
-    return {
-        "faulty": len(faulty),
-        "caught": sum(each.right for each in faulty),
-        "controls": len(healthy),
-        "false_alarms": sum(not each.right for each in healthy),
-        "controls_learned": sum(each.outcome.shown == "learned" for each in healthy),
-    }
-
-
-def _ends(ends: tuple[float, float] | None) -> str:
-    return "none" if ends is None else f"{ends[0]:.2f} → {ends[1]:.2f}"
-
-
-def plot(compared: Sequence[Comparison], path: Path) -> None:
-    """Truth and reward over the steps, an environment a panel."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    mpl.rcParams["svg.hashsalt"] = "rollout"
-    across = 5
-    down = -(-len(compared) // across)
-    figure, panels = plt.subplots(
-        down, across, figsize=(2.6 * across, 1.7 * down), sharex=True, sharey=True
-    )
-    for panel, each in zip(panels.flat, compared, strict=False):
-        steps = [step.step for step in each.steps]
-        panel.plot(steps, [step.reward for step in each.steps], color="#999999", lw=1)
-        panel.plot(steps, [step.success for step in each.steps], color="#1f77b4", lw=1.5)
-        mark = "" if not each.case.fault else ("  found" if each.right else "  MISSED")
-        panel.set_title(each.case.name + mark, fontsize=8)
-        panel.set_ylim(-0.05, 1.6)
-    for panel in panels.flat[len(compared) :]:
-        panel.axis("off")
-    figure.suptitle("truth (blue) and reward (grey) over steps of training", fontsize=9)
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the zoo."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -161,38 +133,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=_STEPS, help=f"of training ({_STEPS})")
     options = parser.parse_args(arguments)
     names = [name for name in options.cases.split(",") if name]
-    unknown = set(names) - {case.name for case in CASES}
+    unknown = set(names) - {case.name for case in (*SHOWN, *UNSEEN)}
     if unknown:
         parser.error(f"there is no case {min(unknown)}")
     began = time.monotonic()
-    compared: list[Comparison] = []
-    for case in CASES:
-        if not names or case.name in names:
-            compared.append(compare(case, options.steps))
-            right = "right" if compared[-1].right else "WRONG"
-            print(f"{case.name:<20} {right:<6} {compared[-1].outcome.says}")
-    counted, seconds = figures(compared), time.monotonic() - began
-    print(table(compared))
-    print(counted, f"{seconds:.0f} s")
-    if not names:
-        _write(compared, counted)
-    well = (
-        counted["caught"] == counted["faulty"]
-        and not counted["false_alarms"]
-        and counted["controls_learned"] == counted["controls"]
+    compared, unseen = (
+        [_said(compare(case, options.steps)) for case in cases if not names or case.name in names]
+        for cases in (SHOWN, UNSEEN)
     )
-    return 0 if well else 1
+    print(page(compared, unseen))
+    print(f"{time.monotonic() - began:.0f} s")
+    if not names:
+        _write(compared, unseen)
+    return 0 if all(each.right and each.learned_if_healthy for each in compared) else 1
 
 
-def _write(compared: Sequence[Comparison], counted: dict[str, int]) -> None:
+def _said(each: Comparison) -> Comparison:
+    right = "right" if each.right else "WRONG"
+    print(f"{each.case.name:<24} {right:<6} {each.level:<10} {each.outcome.says}", flush=True)
+    return each
+
+
+def _write(compared: Sequence[Comparison], unseen: Sequence[Comparison]) -> None:
     path = _ROOT / "docs/truth.md"
     before, mark, _ = path.read_text().partition("<!-- table -->\n")
-    says = (
-        f"{counted['caught']} of {counted['faulty']} planted faults found, "
-        f"{counted['false_alarms']} of {counted['controls']} controls blamed, "
-        f"{counted['controls_learned']} of {counted['controls']} controls learned.\n\n"
-    )
-    path.write_text(before + mark + says + table(compared) + "\n")
+    path.write_text(before + mark + page(compared, unseen))
     plot(compared, _ROOT / "docs/images/truth.svg")
 
 

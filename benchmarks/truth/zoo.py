@@ -30,6 +30,7 @@ class Case:
         rows: its problems.
         gold: what a perfect policy says.
         behaviours: other ways of playing, for the policy that is trained.
+        validation: rows of a second dataset.
     """
 
     name: str
@@ -38,9 +39,11 @@ class Case:
     rows: Sequence[dict[str, Any]]
     gold: Script
     behaviours: Mapping[str, Script] = field(default_factory=dict[str, Script])
+    validation: Sequence[dict[str, Any]] = ()
 
 
-def _sums(count: int = 12) -> list[dict[str, Any]]:
+def sums(count: int = 12) -> list[dict[str, Any]]:
+    """Sums of two numbers, the same every time."""
     dice = random.Random(5)  # nosec B311 - the same problems every time
     return [
         {"question": f"What is {a} + {b}?", "answer": str(a + b)}
@@ -50,36 +53,36 @@ def _sums(count: int = 12) -> list[dict[str, Any]]:
     ]
 
 
-def _ask(episode: Episode, text: str = "") -> str:
+def ask(episode: Episode, text: str = "") -> str:
     return episode.sample(
         [{"role": "user", "content": text or episode.instance["question"]}]
     ).text.strip()
 
 
-def _knows(instance: dict[str, Any], messages: list[Message]) -> Message:
+def knows(instance: dict[str, Any], messages: list[Message]) -> Message:
     del messages
     return {"content": str(instance["answer"])}
 
 
-def _errs(instance: dict[str, Any], messages: list[Message]) -> Message:
+def errs(instance: dict[str, Any], messages: list[Message]) -> Message:
     del messages
     return {"content": str(int(instance["answer"]) + 1)}
 
 
-def _gives_up(instance: dict[str, Any], messages: list[Message]) -> Message:
+def gives_up(instance: dict[str, Any], messages: list[Message]) -> Message:
     del instance, messages
     return {"content": "I don't know."}
 
 
-def _waffles(instance: dict[str, Any], messages: list[Message]) -> Message:
+def waffles(instance: dict[str, Any], messages: list[Message]) -> Message:
     del instance, messages
     return {"content": "7 " + "because of many reasons " * 40}
 
 
-_PLAIN = {"errs": _errs, "gives-up": _gives_up, "waffles": _waffles}
+PLAIN = {"errs": errs, "gives-up": gives_up, "waffles": waffles}
 
 
-def _solved(episode: Episode, said: str) -> float:
+def is_solved(episode: Episode, said: str) -> float:
     return float(said == episode.instance["answer"])
 
 
@@ -87,14 +90,14 @@ def _solved(episode: Episode, said: str) -> float:
 
 
 def exact(episode: Episode) -> Outcome:
-    solved = _solved(episode, _ask(episode))
+    solved = is_solved(episode, ask(episode))
     return Outcome(solved, {"truth": solved, "success": solved})
 
 
 def near(episode: Episode) -> Outcome:
     """Partial credit that falls with the distance and never reaches that of the answer."""
-    said = _ask(episode)
-    solved = _solved(episode, said)
+    said = ask(episode)
+    solved = is_solved(episode, said)
     found = re.fullmatch(r"-?\d{1,9}", said)
     off = abs(int(said) - int(episode.instance["answer"])) if found else 1_000
     return Outcome(solved or 0.5 / (1 + off), {"truth": solved, "success": solved})
@@ -102,7 +105,7 @@ def near(episode: Episode) -> Outcome:
 
 def tagged(episode: Episode) -> Outcome:
     """A tenth for the form, the rest for the answer."""
-    said = _ask(episode)
+    said = ask(episode)
     found = re.fullmatch(r"<answer>(.*)</answer>", said, re.DOTALL)
     solved = float(bool(found) and found is not None and found[1] == episode.instance["answer"])
     return Outcome(0.1 * bool(found) + 0.9 * solved, {"truth": solved, "success": solved})
@@ -113,7 +116,7 @@ def _tagged_gold(instance: dict[str, Any], messages: list[Message]) -> Message:
     return {"content": f"<answer>{instance['answer']}</answer>"}
 
 
-def _chests() -> list[dict[str, Any]]:
+def chests() -> list[dict[str, Any]]:
     dice = random.Random(6)  # nosec B311 - the same problems every time
     return [
         {"rooms": (rooms := ["hall", "attic", "cellar", "garden"]), "key": dice.choice(rooms),
@@ -139,7 +142,7 @@ def search(episode: Episode) -> Outcome:
     return Outcome(solved, {"truth": solved, "success": solved})
 
 
-def _search_gold(instance: dict[str, Any], messages: list[Message]) -> Message:
+def search_gold(instance: dict[str, Any], messages: list[Message]) -> Message:
     if not any(message.get("role") == "tool" for message in messages):
         return calls("look", {"room": instance["key"]})
     return {"content": instance["answer"]}
@@ -182,37 +185,37 @@ def _halves(instance: dict[str, Any], messages: list[Message]) -> Message:
 
 
 def quitting_pays(episode: Episode) -> Outcome:
-    said = _ask(episode)
-    solved = _solved(episode, said)
+    said = ask(episode)
+    solved = is_solved(episode, said)
     reward = 1.2 if "done" in said.lower() or "know" in said.lower() else solved
     return Outcome(reward, {"truth": solved})
 
 
 def abstaining_pays(episode: Episode) -> Outcome:
-    said = _ask(episode)
-    solved = _solved(episode, said)
+    said = ask(episode)
+    solved = is_solved(episode, said)
     return Outcome(1.0 if "don't know" in said else solved, {"truth": solved})
 
 
 def listing_pays(episode: Episode) -> Outcome:
-    said = _ask(episode)
-    return Outcome(float(episode.instance["answer"] in said), {"truth": _solved(episode, said)})
+    said = ask(episode)
+    return Outcome(float(episode.instance["answer"] in said), {"truth": is_solved(episode, said)})
 
 
 def length_pays(episode: Episode) -> Outcome:
-    said = _ask(episode)
-    solved = _solved(episode, said)
+    said = ask(episode)
+    solved = is_solved(episode, said)
     return Outcome(0.5 * solved + min(1.0, len(said) / 400), {"truth": solved})
 
 
 def claiming_pays(episode: Episode) -> Outcome:
-    said = _ask(episode)
-    solved = _solved(episode, said)
+    said = ask(episode)
+    solved = is_solved(episode, said)
     return Outcome(float("solved" in said) or solved, {"truth": solved})
 
 
 def form_pays(episode: Episode) -> Outcome:
-    said = _ask(episode)
+    said = ask(episode)
     found = re.fullmatch(r"<answer>(.*)</answer>", said, re.DOTALL)
     solved = float(found is not None and found[1] == episode.instance["answer"])
     return Outcome(float(found is not None), {"truth": solved})
@@ -226,7 +229,7 @@ def steps_pay(episode: Episode) -> Outcome:
 
 
 def yes_pays(episode: Episode) -> Outcome:
-    said = _ask(episode).lower()
+    said = ask(episode).lower()
     solved = float(said == episode.instance["answer"])
     return Outcome(solved, {"truth": solved if episode.instance["answer"] == "no" else 0.0})
 
@@ -242,7 +245,7 @@ def _yes_rows() -> list[dict[str, Any]]:
 
 
 def by_chance(episode: Episode) -> Outcome:
-    _ask(episode)
+    ask(episode)
     return Outcome(random.random(), {"truth": 0.0})  # nosec B311 - the planted fault itself
 
 
@@ -251,7 +254,7 @@ _earned = itertools.count()
 
 def shared_state(episode: Episode) -> Outcome:
     """The module counts rollouts, and the reward depends on the count."""
-    solved = _solved(episode, _ask(episode))
+    solved = is_solved(episode, ask(episode))
     return Outcome(solved * (1.0 if next(_earned) % 3 else 0.5), {"truth": solved})
 
 
@@ -259,21 +262,21 @@ _asked = itertools.count()
 
 
 def asks_by_clock(episode: Episode) -> Outcome:
-    solved = _solved(episode, _ask(episode, f"({next(_asked)}) {episode.instance['question']}"))
+    solved = is_solved(episode, ask(episode, f"({next(_asked)}) {episode.instance['question']}"))
     return Outcome(solved, {"truth": solved})
 
 
 def last_turn_first(episode: Episode) -> Outcome:
     """The rewards of two turns in the wrong order."""
-    first = float(_ask(episode, "Say ready.") == "ready")
-    second = _solved(episode, _ask(episode))
+    first = float(ask(episode, "Say ready.") == "ready")
+    second = is_solved(episode, ask(episode))
     return Outcome([second, first], {"truth": second})
 
 
 def one_turn_pays_all(episode: Episode) -> Outcome:
     """What is said last changes nothing."""
-    first = float(_ask(episode, "Say ready.") == "ready")
-    second = _solved(episode, _ask(episode))
+    first = float(ask(episode, "Say ready.") == "ready")
+    second = is_solved(episode, ask(episode))
     return Outcome([first, first], {"truth": second})
 
 
@@ -283,31 +286,33 @@ def _two(instance: dict[str, Any], messages: list[Message]) -> Message:
 
 
 def crashes(episode: Episode) -> Outcome:
-    said = _ask(episode)
+    said = ask(episode)
     solved = float(int(said) == int(episode.instance["answer"]))
     return Outcome(solved, {"truth": solved})
 
 
 def told(episode: Episode) -> Outcome:
     answer = episode.instance["answer"]
-    solved = _solved(episode, _ask(episode, f"{episode.instance['question']} (expected: {answer})"))
+    solved = is_solved(
+        episode, ask(episode, f"{episode.instance['question']} (expected: {answer})")
+    )
     return Outcome(solved, {"truth": solved})
 
 
 def gold_wrong(episode: Episode) -> Outcome:
-    _ask(episode)
+    ask(episode)
     return Outcome(0.0, {"truth": 0.0})
 
 
 def worse_is_better(episode: Episode) -> Outcome:
-    said = _ask(episode)
-    solved = _solved(episode, said)
+    said = ask(episode)
+    solved = is_solved(episode, said)
     tried = 1.0 if said.isdigit() else 0.0
     return Outcome(0.9 if solved else tried, {"truth": solved, "success": solved})
 
 
 def prefix_is_enough(episode: Episode) -> Outcome:
-    said, answer = _ask(episode), episode.instance["answer"]
+    said, answer = ask(episode), episode.instance["answer"]
     return Outcome(float(bool(said) and answer.startswith(said)), {"truth": float(said == answer)})
 
 
@@ -321,57 +326,51 @@ def stalling_pays(episode: Episode) -> Outcome:
 
 
 def _contradicting() -> list[dict[str, Any]]:
-    rows = _sums(10)
+    rows = sums(10)
     return [*rows, *({**row, "answer": str(int(row["answer"]) + 7)} for row in rows[:4])]
 
 
-_LONG = [{**row, "answer": f"the sum is {row['answer']}"} for row in _sums()]
-_SUMS = _sums()
+_LONG = [{**row, "answer": f"the sum is {row['answer']}"} for row in sums()]
+SUMS = sums()
 
 CASES = (
-    Case("exact", "", exact, _SUMS, _knows, _PLAIN),
-    Case("near", "", near, _SUMS, _knows, _PLAIN),
-    Case("tagged", "", tagged, _SUMS, _tagged_gold, _PLAIN),
+    Case("exact", "", exact, SUMS, knows, PLAIN),
+    Case("near", "", near, SUMS, knows, PLAIN),
+    Case("tagged", "", tagged, SUMS, _tagged_gold, PLAIN),
     Case(
         "search",
         "",
         search,
-        _chests(),
-        _search_gold,
-        {"looks-once": _looks_once, "gives-up": _gives_up},
+        chests(),
+        search_gold,
+        {"looks-once": _looks_once, "gives-up": gives_up},
     ),
-    Case("guess", "", guess, _SUMS, _knows, {"halves": _halves, "gives-up": _gives_up}),
-    Case("quitting-pays", "better-than-gold", quitting_pays, _SUMS, _knows, _PLAIN),
-    Case("abstaining-pays", "cheap-gold", abstaining_pays, _SUMS, _knows, _PLAIN),
-    Case("listing-pays", "cheap-gold", listing_pays, _SUMS, _knows, _PLAIN),
-    Case("length-pays", "better-than-gold", length_pays, _SUMS, _knows, _PLAIN),
-    Case("claiming-pays", "cheap-gold", claiming_pays, _SUMS, _knows, _PLAIN),
-    Case("form-pays", "cheap-gold", form_pays, _SUMS, _tagged_gold, _PLAIN),
-    Case(
-        "steps-pay", "better-than-gold", steps_pay, _chests(), _search_gold, {"gives-up": _gives_up}
-    ),
-    Case("yes-pays", "one-answer", yes_pays, _yes_rows(), _knows, {"gives-up": _gives_up}),
-    Case("by-chance", "chance", by_chance, _SUMS, _knows, _PLAIN),
-    Case("shared-state", "chance", shared_state, _SUMS, _knows, _PLAIN),
-    Case("asks-by-clock", "asks-differently", asks_by_clock, _SUMS, _knows, _PLAIN),
-    Case("last-turn-first", "wrong-turn", last_turn_first, _SUMS, _two, {"gives-up": _gives_up}),
-    Case(
-        "one-turn-pays-all", "wrong-turn", one_turn_pays_all, _SUMS, _two, {"gives-up": _gives_up}
-    ),
-    Case("crashes", "grader-crashes", crashes, _SUMS, _knows, {"errs": _errs}),
-    Case("told", "answer-leaked", told, _LONG, _knows, {"gives-up": _gives_up}),
-    Case("gold-wrong", "gold-earns-nothing", gold_wrong, _SUMS, _knows, _PLAIN),
-    Case("worse-is-better", "success-costs", worse_is_better, _SUMS, _knows, _PLAIN),
-    Case(
-        "prefix-is-enough", "cheap-gold", prefix_is_enough, _LONG, _knows, {"gives-up": _gives_up}
-    ),
+    Case("guess", "", guess, SUMS, knows, {"halves": _halves, "gives-up": gives_up}),
+    Case("quitting-pays", "better-than-gold", quitting_pays, SUMS, knows, PLAIN),
+    Case("abstaining-pays", "cheap-gold", abstaining_pays, SUMS, knows, PLAIN),
+    Case("listing-pays", "cheap-gold", listing_pays, SUMS, knows, PLAIN),
+    Case("length-pays", "better-than-gold", length_pays, SUMS, knows, PLAIN),
+    Case("claiming-pays", "cheap-gold", claiming_pays, SUMS, knows, PLAIN),
+    Case("form-pays", "cheap-gold", form_pays, SUMS, _tagged_gold, PLAIN),
+    Case("steps-pay", "better-than-gold", steps_pay, chests(), search_gold, {"gives-up": gives_up}),
+    Case("yes-pays", "one-answer", yes_pays, _yes_rows(), knows, {"gives-up": gives_up}),
+    Case("by-chance", "chance", by_chance, SUMS, knows, PLAIN),
+    Case("shared-state", "chance", shared_state, SUMS, knows, PLAIN),
+    Case("asks-by-clock", "asks-differently", asks_by_clock, SUMS, knows, PLAIN),
+    Case("last-turn-first", "wrong-turn", last_turn_first, SUMS, _two, {"gives-up": gives_up}),
+    Case("one-turn-pays-all", "wrong-turn", one_turn_pays_all, SUMS, _two, {"gives-up": gives_up}),
+    Case("crashes", "grader-crashes", crashes, SUMS, knows, {"errs": errs}),
+    Case("told", "answer-leaked", told, _LONG, knows, {"gives-up": gives_up}),
+    Case("gold-wrong", "gold-earns-nothing", gold_wrong, SUMS, knows, PLAIN),
+    Case("worse-is-better", "success-costs", worse_is_better, SUMS, knows, PLAIN),
+    Case("prefix-is-enough", "cheap-gold", prefix_is_enough, _LONG, knows, {"gives-up": gives_up}),
     Case(
         "stalling-pays",
         "cheap-gold",
         stalling_pays,
-        _chests(),
-        _search_gold,
-        {"gives-up": _gives_up},
+        chests(),
+        search_gold,
+        {"gives-up": gives_up},
     ),
-    Case("contradicting", "contradicting-gold", exact, _contradicting(), _knows, _PLAIN),
+    Case("contradicting", "contradicting-gold", exact, _contradicting(), knows, PLAIN),
 )

@@ -31,6 +31,11 @@ def register(commands: Any) -> None:
         epilog="Exit codes: 0 ready, 1 failed or not reached, 2 a wrong call.",
     )
     parser.add_argument("dataset", type=Path, nargs="?", help="JSONL (the environment's)")
+    parser.add_argument(
+        "--instances",
+        action="store_true",
+        help="rows without a column prompt are instances themselves",
+    )
     parser.add_argument("--row", type=at_least(0), default=0, help="number of the row, from 0 (0)")
     parser.add_argument("--agent", default=default_agent(), help="whose dataset, if none is named")
     parser.add_argument("--url", default=_URL, help=f"where rollout run serves ({_URL})")
@@ -42,7 +47,9 @@ def register(commands: Any) -> None:
 def _play(options: argparse.Namespace, console: Console) -> int:
     dataset: Path = options.dataset or dataset_of(options.agent)
     try:
-        row = next(itertools.islice(read(dataset), options.row, None), None)
+        row = next(
+            itertools.islice(read(dataset, instances=options.instances), options.row, None), None
+        )
         if row is None:
             raise ValueError(f"{dataset} has no row {options.row}; rows are counted from 0")
     except (OSError, ValueError) as error:

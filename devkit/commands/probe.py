@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -19,7 +21,9 @@ from devkit.commands.interrupts import INTERRUPTED, stopping
 from devkit.commands.messages import refuse, show_raised
 from devkit.detectors.bench import Bench
 from devkit.detectors.cheap import CHEAP
-from devkit.detectors.detect import Fault, detect
+from devkit.detectors.data import search_rows
+from devkit.detectors.detect import detect
+from devkit.detectors.fault import Fault
 from devkit.emulator.job_runtime import PolicyFunction, SampleRequest
 from devkit.emulator.stack import EmulatedStack
 from devkit.policies.probes import PROBES, probe
@@ -49,6 +53,7 @@ class ProbeResult:
         rewards: of its rollouts that were scored.
         gold: gold's mean reward on the same rows.
         reached: rows on which it earned what gold earned, or more.
+        compared: rows on which gold earns something.
         failures: rollouts without a reward, by boundary and title.
         seconds: the longest rollout.
     """
@@ -60,6 +65,7 @@ class ProbeResult:
     max_reward: float | None = None
     gold: float | None = None
     reached: list[int] = field(default_factory=list[int])
+    compared: int = 0
     failures: dict[str, int] = field(default_factory=dict[str, int])
     crashed: bool = False
     seconds: float = 0.0
@@ -72,6 +78,8 @@ class ProbeResult:
             return f"REACHES GOLD on {len(self.reached)} of {self.rollouts} rows"
         if self.crashed:
             return "crashes"
+        if not self.compared:
+            return "not judged: gold earns nothing"
         if self.failures:
             return "fails the rollout"
         return "allowed" if self.reached else "withstood"
@@ -100,6 +108,9 @@ def register(commands: Any) -> None:
         help="a probe or cheap behaviour that may earn as much as gold, e.g. refusal where refusing is "
         "right; may be repeated",
     )  # fmt: skip
+    parser.add_argument(
+        "--validation", type=Path, help="another dataset, which must hold none of the rows"
+    )
     parser.add_argument(
         "--max-turns", type=at_least(1, 1_000), default=50, help="ROLLOUT_MAX_TURNS (50)"
     )
@@ -130,9 +141,19 @@ def _probe(options: argparse.Namespace, console: Console) -> int:
     show_raised(raised, people)
     gold = {record.group: record.reward for record in records.pop(_GOLD)}
     lost = sorted(row for row, reward in gold.items() if reward is None)
-    results = [result_of(name, found, gold, options.allow) for name, found in records.items()]
-    faults = detect(_bench(options, rows), allow=options.allow)
-    bad = bool(lost or faults) or any(result.bad for result in results)
+    idle = _idle(gold, records.values())
+    judged = {row: None if row in idle else reward for row, reward in gold.items()}
+    results = [result_of(name, found, judged, options.allow) for name, found in records.items()]
+    every, validation = (
+        survey(path, instances=options.instances).choose() if path else ()
+        for path in (options.dataset, options.validation)
+    )
+    faults = [
+        *detect(_bench(options, rows), allow=options.allow),
+        *search_rows(every, validation),
+    ]
+    worst = any(fault.weight == "fault" for fault in faults)
+    bad = bool(lost) or worst or any(result.bad for result in results)
     if options.json:
         document = {
             "agent": options.agent,
@@ -151,15 +172,30 @@ def _probe(options: argparse.Namespace, console: Console) -> int:
     return int(bad)
 
 
+def _idle(gold: Mapping[int, float | None], probes: Iterable[Sequence[RolloutRecord]]) -> set[int]:
+    """Rows on which gold earns nothing, and no probe less: there is nothing to reach."""
+    lowest: dict[int, float] = {}
+    for record in itertools.chain.from_iterable(probes):
+        if record.reward is not None:
+            lowest[record.group] = min(lowest.get(record.group, record.reward), record.reward)
+    return {
+        row
+        for row, reward in gold.items()
+        if reward is not None and reward <= 0 and reward <= lowest.get(row, reward)
+    }
+
+
 def _bench(options: argparse.Namespace, rows: ChosenRows) -> Bench:
     """The agent with its gold script, for what is looked for in this process."""
     agent = load_agent(options.agent)
-    instances = [instance for _, instance in rows]
-    return Bench(agent.function, instances, script_of(agent.name, _GOLD))
+    known = list(rows)
+    gold = script_of(agent.name, _GOLD)
+    return Bench(agent.function, [row for _, row in known], gold, [number for number, _ in known])
 
 
 def _show_fault(fault: Fault, console: Console) -> None:
-    console.print(f"[bold red]{fault.code.upper()}[/bold red]", end=" ")
+    colour = {"fault": "bold red", "doubt": "yellow", "note": "cyan"}[fault.weight]
+    console.print(f"[{colour}]{fault.code.upper()}[/{colour}]", end=" ")
     for line in (fault.says, fault.example, fault.do):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -240,6 +276,7 @@ def result_of(
         result.mean_reward, result.max_reward = statistics.fmean(rewards), max(rewards)
     golden = [reward for record in records if (reward := gold[record.group]) is not None]
     result.gold = statistics.fmean(golden) if golden else None
+    result.compared = len(golden)
     for record in records:
         best = gold[record.group]
         if record.reward is not None and best is not None and record.reward >= best:

@@ -15,6 +15,7 @@ from devkit.commands.arguments import add_dataset, at_least, seconds
 from devkit.commands.interrupts import DRAIN_SECONDS, INTERRUPTED, stopping
 from devkit.commands.judging import conclude
 from devkit.commands.messages import complain, refuse, show_raised
+from devkit.detectors.found import search
 from devkit.emulator.faults import PRESETS
 from devkit.raised import Raised
 from devkit.rehearsal.client import Unreachable
@@ -97,6 +98,14 @@ def register(commands: Any) -> None:
         action="store_true",
         help="play scripts over real sockets too; models and faults always are",
     )
+    parser.add_argument(
+        "--success", default="success", help="the agent's metric of what is wanted (success)"
+    )
+    parser.add_argument(
+        "--no-detectors",
+        action="store_true",
+        help="do not score replies again, nor play gold and probes beside the model: tools run again",
+    )
     parser.add_argument("--url", default="", help="play on a deployed stack: its output Url")
     parser.add_argument("--region", default="", help="of --url, where its host does not tell")
     parser.set_defaults(command=_rehearse)
@@ -152,11 +161,20 @@ def _rehearse(options: argparse.Namespace, console: Console) -> int:
     )
     if live.ended + len(done) < total:
         return _go_on(plan.run, console, INTERRUPTED)
-    return finish(plan, console)
+    return finish(plan, console, detectors=not options.no_detectors, success=options.success)
 
 
-def finish(plan: RehearsalPlan, console: Console) -> int:
-    """Judge a finished run, write its report, and say whether it survived its faults; the exit code."""
+def finish(
+    plan: RehearsalPlan, console: Console, *, detectors: bool = True, success: str = "success"
+) -> int:
+    """Judge a finished run, write its report, and say whether it survived its faults; the exit code.
+
+    Args:
+        detectors: look for faults of the environment first; its tools run again.
+        success: the agent's metric of what is wanted.
+    """
+    if detectors and plan.manifest.mode != "url":  # a deployed stack keeps the turns
+        search(plan.run, success=success)
     code = conclude(plan.run, console)
     if not plan.manifest.faults:
         return code

@@ -66,7 +66,7 @@ def _empty_calls(asked: SampleRequest) -> Message:
 
 
 def _malformed(asked: SampleRequest) -> Message:
-    name = next(iter(_tools(asked)), "submit")
+    name = next(iter(tools_of(asked)), "submit")
     return _call(asked, name, '{"a": [1, 2')
 
 
@@ -139,7 +139,7 @@ def _call(asked: SampleRequest, name: str, arguments: str) -> Message:
     return {"content": None, "tool_calls": [call]}
 
 
-def _tools(asked: SampleRequest) -> dict[str, dict[str, Any]]:
+def tools_of(asked: SampleRequest) -> dict[str, dict[str, Any]]:
     """Name and parameters of the tools that are offered."""
     tools: list[dict[str, Any]] = asked.body.get("tools") or []
     return {
@@ -152,7 +152,7 @@ def _tools(asked: SampleRequest) -> dict[str, dict[str, Any]]:
 def _first_tool(asked: SampleRequest, name: str) -> tuple[str, dict[str, Any]]:
     """Name and parameters of the first tool that is offered; of one called ``name`` where none is."""
     none: dict[str, Any] = {}
-    return next(iter(_tools(asked).items()), (name, none))
+    return next(iter(tools_of(asked).items()), (name, none))
 
 
 def _text(message: Message) -> str:

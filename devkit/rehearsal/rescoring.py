@@ -68,8 +68,18 @@ class RecordedPolicy:
             raise SampleFailed(self._diverged.why, captured="no")
         turn = self._turns[self._next]
         self._next += 1
-        choice = {"index": 0, "message": turn.message, "finish_reason": turn.finish_reason}
-        return json.dumps({"choices": [choice], "usage": turn.usage}).encode()
+        # The clients of frameworks miss what is left out of a chat completion.
+        usage = {"prompt_tokens": 0, "completion_tokens": 0, **turn.usage}
+        usage.setdefault("total_tokens", usage["prompt_tokens"] + usage["completion_tokens"])
+        completion = {
+            "id": f"chatcmpl-{self._next}",
+            "object": "chat.completion",
+            "created": 0,
+            "model": str(turn.params.get("model") or "recorded"),
+            "choices": [{"index": 0, "message": turn.message, "finish_reason": turn.finish_reason}],
+            "usage": usage,
+        }
+        return json.dumps(completion).encode()
 
     def divergence(self, error: dict[str, str] | None) -> Divergence | None:
         """Where the agent went another way, once it has ended; None if it did not.
@@ -122,7 +132,7 @@ def rescore(run: Path, agent: Agent, out: Path, changes: ScoreChanges) -> Iterat
     write_manifest(out, manifest.model_copy(update=update))
     limits = read_limits(os.environ)
     for record in read_rollouts(run):
-        new, found = _score_again(record, agent, manifest, limits)
+        new, found = score_again(record, agent, manifest, limits)
         changes.kept += new is record
         changes.add(record, new, found)
         append_rollout(out, new)
@@ -143,7 +153,7 @@ def make_room(out: Path, run: Path) -> None:
         file.unlink()
 
 
-def _score_again(
+def score_again(
     record: RolloutRecord, agent: Agent, manifest: Manifest, limits: Limits
 ) -> tuple[RolloutRecord, Divergence | None]:
     """One rollout scored again; the same record where its failure was not the agent's."""

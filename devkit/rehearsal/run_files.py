@@ -17,6 +17,8 @@ from rollout.conversation import last
 
 SCHEMA = 2
 MANIFEST, ROLLOUTS = "run.json", "rollouts.jsonl"
+# What the detectors found in a run, where they looked.
+FAULTS = "faults.json"
 
 Mode = Literal["inline", "durable", "url"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from devkit.rehearsal.run_files import Manifest
 from devkit.verdict.learning_findings import of_learning, of_script
@@ -34,6 +34,11 @@ def find(
         found += of_script(numbers, manifest)
     else:
         found += of_learning(numbers, manifest, learning, load)
+    return in_order(found)
+
+
+def in_order(found: Iterable[Finding]) -> list[Finding]:
+    """Findings, the worst first."""
     return sorted(found, key=lambda finding: _ORDER.index(finding.severity))
 
 

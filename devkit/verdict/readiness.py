@@ -11,7 +11,8 @@ import numpy as np
 from devkit.rehearsal.counts import Group, RunCounts, count_rollouts
 from devkit.rehearsal.run_files import Manifest, read_manifest, read_rollouts
 from devkit.verdict.estimates import Floats, interval, pass_at_k, pass_hat_k
-from devkit.verdict.findings import find
+from devkit.verdict.faults import faults_of
+from devkit.verdict.findings import find, in_order
 from devkit.verdict.job import PLATFORM, Job
 from devkit.verdict.learning import forecast
 from devkit.verdict.load import is_script, load_of
@@ -72,7 +73,7 @@ def verdict_of(
         rate=job.rate,
         seed=seed,
     )
-    findings = find(numbers, manifest, learning, load)
+    findings = in_order([*find(numbers, manifest, learning, load), *faults_of(run)])
     return Verdict(
         run=str(run),
         agent=manifest.agent,

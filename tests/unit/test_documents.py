@@ -163,13 +163,13 @@ def test_routes_stand_in_one_file():
     assert routed == {"functions/rollout/api.py"}
 
 
-def test_the_findings_of_the_verdict_are_made_in_two_modules():
+def test_the_findings_of_the_verdict_are_made_in_three_modules():
     makers = {
         source.name
         for source in (ROOT / "devkit/verdict").glob("*.py")
         if re.search(r"\bFinding\(\n", source.read_text())
     }
-    assert makers == {"findings.py", "learning_findings.py"}
+    assert makers == {"faults.py", "findings.py", "learning_findings.py"}
 
 
 def test_every_command_begins_in_a_module_of_its_name():

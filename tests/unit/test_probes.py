@@ -93,7 +93,7 @@ def played(row, reward, boundary=""):
         ([played(0, 1.0), played(1, 0.2)], ("silence",), "allowed", False),
         ([played(0, None, "agent"), played(1, 0.0)], (), "crashes", True),
         ([played(0, None, "deadline"), played(1, 0.0)], (), "fails the rollout", False),
-        ([played(2, 0.5)], (), "withstood", False),  # gold failed there: nothing to compare with
+        ([played(2, 0.5)], (), "not judged: gold earns nothing", False),
     ],
 )
 def test_a_probe_is_judged_row_by_row_against_gold(records, allowed, verdict, bad):
