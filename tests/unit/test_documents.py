@@ -126,6 +126,11 @@ def test_every_link_of_a_page_leads_somewhere(page):
     assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_holds_what_a_merge_left(page):
+    assert re.findall(r"^(?:<{7} |={7}$|>{7} )", text_of(page), re.MULTILINE) == []
+
+
 def test_the_index_names_every_page():
     index = (ROOT / "docs/README.md").read_text()
     linked = set(re.findall(r"\]\(([^)]+)\)", index))
