@@ -6,13 +6,13 @@ import asyncio
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
 from rollout.agent import Agent
 from rollout.errors import BudgetSpent
-from rollout.judgement import of_agent
-from rollout.run import run
+from rollout.run import play as play_rollout
 from rollout.steps import InlineSteps
 from tests.building import make_rollout, make_settings
 from tests.integration.canaries import make_episode
@@ -73,6 +73,7 @@ def with_strands(episode):
     from rollout.adapters.strands import model
 
     @tool
+    @episode.tool
     def double(number: int) -> str:
         """Double a number."""
         return doubled(number)
@@ -107,6 +108,7 @@ async def with_openai_agents(episode):
     from rollout.adapters.openai_agents import model
 
     @function_tool
+    @episode.tool
     def double(number: int) -> str:
         """Double a number."""
         return doubled(number)
@@ -193,31 +195,22 @@ def test_four_hundred_episodes_at_once_are_kept_apart(function):
             assert len(policy.requests) == 2  # Echo itself fails on a second canary
 
 
-@pytest.mark.parametrize("function", ADAPTERS, ids=lambda f: f.__name__)
-def test_a_failed_sample_is_not_repeated_and_keeps_its_boundary(function):
-    settings = make_settings()
-    policy, written = Echo(fail_at=2), []
-
-    class Ledger:
-        def scored(self, result):
-            written.append(result)
-
-        def keep(self, result):
-            pass
-
-        def reported(self, result, report):
-            pass
-
-    result, _ = run(
+def result_of(function, policy):
+    """How a rollout of it ends; right if it says what the tool said."""
+    return play_rollout(
         make_rollout(instance={"prompt": "canary-3"}),
         agent=Agent("a:b", lambda episode: float("twice" in play(function, episode))),
         policy=policy,
         steps=InlineSteps(lambda: None, time.time() + 60),
-        feedback=None,
-        ledger=Ledger(),
-        limits=settings.limits,
+        limits=make_settings().limits,
         deadline=time.time() + 60,
     )
+
+
+@pytest.mark.parametrize("function", ADAPTERS, ids=lambda f: f.__name__)
+def test_a_failed_sample_is_not_repeated_and_keeps_its_boundary(function):
+    policy = Echo(fail_at=2)
+    result = result_of(function, policy)
     assert len(policy.requests) == 2
     assert result.status == "failed"
     assert result.failure.boundary == "policy", result.failure
@@ -237,17 +230,45 @@ def test_a_budget_ends_a_framework_too(function):
     assert BudgetSpent in seen
 
 
-@pytest.mark.parametrize("function", [with_langgraph, with_pydantic_ai], ids=lambda f: f.__name__)
+WITH_TOOLS = [with_langgraph, with_pydantic_ai, with_strands, with_openai_agents]
+
+
+@pytest.mark.parametrize("function", WITH_TOOLS, ids=lambda f: f.__name__)
 def test_an_outage_behind_a_frameworks_tool_is_not_told_to_the_model(function, monkeypatch):
     def down(number):
         raise ConnectionRefusedError
 
     monkeypatch.setitem(globals(), "doubled", down)
     policy = Echo()
-    with pytest.raises(Exception) as caught:  # each framework may wrap it
-        play(function, make_episode(1, policy))
-    assert of_agent(caught.value, "a").boundary == "tool"
+    result = result_of(function, policy)
+    assert (result.status, result.failure.boundary) == ("failed", "tool")
     assert len(policy.requests) == 1
+
+
+@pytest.mark.parametrize("function", [with_strands, with_openai_agents], ids=lambda f: f.__name__)
+def test_a_refusal_of_a_frameworks_tool_is_told_to_the_model(function, monkeypatch):
+    def refused(number):
+        raise ValueError("we do not double")
+
+    monkeypatch.setitem(globals(), "doubled", refused)
+    policy = Echo()
+    assert result_of(function, policy).status == "ready"
+    assert "we do not double" in json.dumps(policy.requests[-1]["messages"][-1])
+
+
+def test_an_outage_that_an_agent_keeps_to_itself_is_no_reward():
+    async def down():
+        raise TimeoutError
+
+    async def agent(episode):
+        await episode.async_openai().chat.completions.create(
+            model="m", messages=[{"role": "user", "content": "canary-3"}]
+        )
+        with suppress(Exception):
+            await episode.tool(down)()
+        return "twice"
+
+    assert result_of(agent, Echo()).failure.boundary == "tool"
 
 
 def test_langchain_awaits_and_streams():

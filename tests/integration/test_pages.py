@@ -43,6 +43,10 @@ def looks_it_up(asked):
 # Of each page: an instance, and a policy that answers it right.
 PAGES = {
     "base-url": (PARIS, says_paris),
+    "openai": (PARIS, says_paris),
+    "strands": (PEOPLE, looks_it_up),
+    "openai-agents": (PEOPLE, looks_it_up),
+    "langchain": (PEOPLE, looks_it_up),
     "langgraph": (PEOPLE, looks_it_up),
     "pydantic-ai": (PEOPLE, looks_it_up),
     "mcp": (PEOPLE, looks_it_up),
@@ -65,8 +69,13 @@ def test_the_agent_of_a_page_plays_as_the_page_shows_it(page, tmp_path, monkeypa
     instance, policy = PAGES[page]
     monkeypatch.syspath_prepend(tmp_path)
     agent = agent_of(page, tmp_path)
-    with EmulatedStack(policy, agent=agent, durable=tmp_path / "durable") as stack:
-        answer = httpx.post(f"{stack.url}/rollout", json=stack.request("t-1", instance), timeout=60)
+    # A framework is imported within the first request; a busy machine takes its time.
+    environ = {"ROLLOUT_INLINE_BUDGET": "120"}
+    durable = tmp_path / "durable"
+    with EmulatedStack(policy, agent=agent, durable=durable, environ=environ) as stack:
+        answer = httpx.post(
+            f"{stack.url}/rollout", json=stack.request("t-1", instance), timeout=150
+        )
         assert answer.json()["reward"] == 1.0, answer.text
         metadata = {"jobArn": JOB_ARN, "rolloutId": "t-2", "endpoint": stack.simulator.url}
         stack.request("t-2", instance)

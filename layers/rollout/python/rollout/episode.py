@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from rollout.awaiting import awaited, awaiting
 from rollout.contract import InferenceParams
@@ -32,12 +32,13 @@ from rollout.policy import Policy
 from rollout.reply import Message, Reply, read_reply, sendable
 from rollout.steps import Steps
 from rollout.text_tool_calls import text_calls
-from rollout.tools import Tool, ToolCall, as_tool, run_with_retries
+from rollout.tools import Tool, ToolCall, as_tool, ending_at_outages, run_with_retries
 from rollout.values import NotJson, jsonable
 
 if TYPE_CHECKING:
     from rollout.adapters.loopback import BaseUrl
 
+F = TypeVar("F", bound=Callable[..., Any])
 # Characters of an unknown tool's name that are told back to the policy.
 _SHOWN = 64
 # Bytes of replies after which no further turn is sampled: token counts are the policy's own word.
@@ -146,6 +147,7 @@ class Episode:
         self._started = 0
         self._tool_calls = 0
         self._closed = False
+        self._outage: RolloutError | None = None
         self._refused = 0
 
     # --- what an agent uses -------------------------------------------------------------------
@@ -194,6 +196,18 @@ class Episode:
         from rollout.adapters.loopback import base_url
 
         return base_url(self)
+
+    def tool(self, function: F) -> F:
+        """A tool for a framework that tells its model whatever a tool raises (``converse`` needs none).
+
+        Strands and the OpenAI Agents SDK do: an outage behind a tool would be read as the policy's
+        mistake, and scored. Of what is returned here an outage (see :mod:`rollout.judgement`) ends the
+        rollout: the next sample raises it, and so does the end of the agent. Everything else passes.
+
+        Args:
+            function: sync or async; what comes back has its name, signature and docstring.
+        """
+        return ending_at_outages(function, self._end_at)
 
     def remaining(self) -> float:
         """Seconds left for the agent; never negative."""
@@ -347,6 +361,11 @@ class Episode:
         """The turns read so far."""
         return self._transcript.turns
 
+    def check_outage(self) -> None:
+        """Raise the outage that a framework has kept from us; see :meth:`tool`."""
+        if self._outage is not None:
+            raise self._outage
+
     def close(self) -> None:
         """End the episode: whatever still runs in the agent gets OutOfTime from now on."""
         with self._lock:
@@ -368,6 +387,9 @@ class Episode:
 
     # --- inside -------------------------------------------------------------------------------
 
+    def _end_at(self, outage: RolloutError) -> None:
+        self._outage = self._outage or outage
+
     def _check_open(self) -> None:
         # What replays has happened in time; only what is new is held against the clock.
         late = self.remaining() <= 0 and not self._steps.replaying()
@@ -377,6 +399,7 @@ class Episode:
     def _take_turn(self) -> int:
         """Count one more turn if every budget allows it; return its index."""
         with self._lock:
+            self.check_outage()
             self._check_open()
             if self._started >= self._budget.turns:
                 raise BudgetSpent(f"The rollout's {self._budget.turns} turns are spent.")

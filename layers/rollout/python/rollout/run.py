@@ -233,6 +233,7 @@ def play(
         # A replay may begin when the time is over; it needs a moment to tell what happened.
         until = max(deadline, began + _REPLAY) if replayed else deadline
         value = _within(lambda: _call(agent, episode), until)
+        episode.check_outage()
         outcome = as_outcome(value, agent.name)
         measured = as_metrics(episode.metrics, agent.name)
         if episode.turns == 0:

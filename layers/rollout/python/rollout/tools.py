@@ -15,12 +15,13 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, TypeVar, overload
+from functools import wraps
+from typing import Any, TypeVar, cast, overload
 from weakref import WeakKeyDictionary
 
 from rollout.awaiting import awaited
 from rollout.backoff import Backoff
-from rollout.errors import AgentError, RolloutError, ToolBroken, ToolRefused
+from rollout.errors import AgentError, RolloutError, ToolBroken, ToolError, ToolRefused
 from rollout.judgement import NOTHING, Kinds, Known, ends_agent, judge, types_of
 from rollout.values import NotJson, json_text, jsonable
 
@@ -164,6 +165,48 @@ def policy_code() -> Generator[None]:
         if not ends_agent(error):
             raise
         raise ToolRefused(f"{type(error).__name__}: {_said(error)}") from error
+
+
+def ending_at_outages(function: F, end: Callable[[RolloutError], None]) -> F:
+    """A function that hands over what an outage behind it raises, besides raising it.
+
+    Args:
+        function: sync or async; its signature, types and docstring stay, for frameworks read them.
+        end: called with the ToolBroken that the exception stands for.
+    """
+    known = getattr(function, "__rollout_tool__", NOTHING)
+
+    @contextmanager
+    def judged() -> Generator[None]:
+        try:
+            yield
+        except ToolError as error:
+            end(error)
+            raise
+        except BaseException as error:
+            if not ends_agent(error) or isinstance(error, RolloutError):
+                raise
+            verdict, said = judge(error, known)
+            if verdict == "refusal":
+                raise
+            broken = ToolBroken(
+                f"Tool {function.__name__!r} failed with {type(said).__name__}; the service behind it "
+                "is down or slow."
+            )
+            end(broken)
+            raise broken from error
+
+    @wraps(function)
+    def called(*arguments: Any, **named: Any) -> Any:
+        with judged():
+            return function(*arguments, **named)
+
+    @wraps(function)
+    async def awaited_call(*arguments: Any, **named: Any) -> Any:
+        with judged():
+            return await function(*arguments, **named)
+
+    return cast("F", awaited_call if inspect.iscoroutinefunction(function) else called)
 
 
 def run_with_retries(
