@@ -53,7 +53,16 @@ def main(arguments: list[str] | None = None) -> int:
     for module in _COMMANDS:
         module.register(commands)
     options = parser.parse_args(arguments)
-    return options.command(options, Console())
+    try:
+        return options.command(options, Console())
+    except Exception as error:
+        from devkit.aws_session import what_to_do  # boto3 only where it has failed
+
+        told = what_to_do(error)
+        if told is None:
+            raise
+        sys.stderr.write(f"error: {told}\n")
+        return 2
 
 
 def entry() -> NoReturn:

@@ -6,9 +6,9 @@ import argparse
 import os
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
+from devkit.aws_session import look_for_credentials
 from devkit.checks.stack_plan import from_samconfig, given_parameters, settings_of
 from devkit.commands.drain import guard
 from devkit.commands.messages import wrong
@@ -44,6 +44,7 @@ def _deploy(options: argparse.Namespace, console: Console) -> int:
         if region:
             os.environ["AWS_REGION"] = os.environ["AWS_DEFAULT_REGION"] = region
         settings_of(parameters, stack, region or "us-west-2")  # or the functions would not start
+        look_for_credentials()
         architecture = parameters["Architecture"]
         if not options.no_build and (failed := sam_cli.build(architecture)):
             return failed
@@ -60,5 +61,5 @@ def _deploy(options: argparse.Namespace, console: Console) -> int:
             *options.sam,
             *("--parameter-overrides", *(f"{name}={value}" for name, value in given.items())),
         )
-    except (ValueError, ConfigurationError, BotoCoreError, ClientError) as error:
+    except (ValueError, ConfigurationError) as error:
         return wrong(error)

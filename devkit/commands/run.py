@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import time
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from rich.table import Table
 
 from devkit.commands import run_for_sam
 from devkit.commands.interrupts import wait_for_signal
-from devkit.commands.messages import complain, refuse, show_raised
+from devkit.commands.messages import complain, refuse, show_raised, show_traceback, wrong
+from devkit.emulator.server import PortTaken
 from devkit.emulator.stack import JOB_ARN, EmulatedStack
 from devkit.places import dataset_of, default_agent
 from devkit.policies.named import choose
@@ -73,28 +75,46 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         # The sample events are about the environment's own first row.
         problems = rows + (read_rows(dataset_of(options.agent), None) if options.data else [])
         return run_for_sam.serve(policy, problems, options, console)
-    raised = Raised()
-    try:
-        stack = EmulatedStack(
-            policy,
-            agent=options.agent,
-            port=options.port,
-            durable=options.durable,
-            state=options.state,
-            on_agent_error=raised.note,
-        )
-    except OSError as error:
-        console.print(f"[red]Port {options.port} cannot be used[/red] ({error}); try PORT=3001.")
-        return 2
-    with stack:
+    raised = _Told(console)
+    with ExitStack() as running:
+        try:
+            stack = EmulatedStack(
+                policy,
+                agent=options.agent,
+                port=options.port,
+                durable=options.durable,
+                state=options.state,
+                on_agent_error=raised.note,
+                any_trajectory=True,
+            )
+            running.enter_context(stack)
+        except PortTaken as error:
+            return wrong(RuntimeError(f"{error}; choose another with --port (make run PORT=3001)"))
         played = _play(stack, rows, options, console)
         _show(played, console)
         show_raised(chosen.raised, console, "The policy")
         complain("The policy's server", chosen.complaints(), console)
         show_raised(raised, console)
         if not options.once:
+            raised.at_once = True
             _serve(stack, data, console)
     return 1 if any(row.http_status != 200 or row.reward is None for row in played) else 0
+
+
+class _Told(Raised):
+    """Counts what the agent raises for the sample problems; shows each new kind at once while serving."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+        self.at_once = False
+
+    def note(self, error: BaseException) -> None:
+        known = set(self)
+        super().note(error)
+        for said in set(self) - known if self.at_once else ():
+            complain("The agent raised", {said: 1}, self._console)
+            show_traceback(self.tracebacks[said], self._console)
 
 
 def _play(

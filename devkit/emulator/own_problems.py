@@ -8,21 +8,52 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive
 
 from devkit.emulator.job_runtime import JobRuntimeSimulator
-from rollout.contract import parse_json
-from rollout.errors import MalformedRequest
+from rollout.contract import parse_json, validate_rollout
+from rollout.errors import MalformedRequest, RolloutError
 from rollout.service.job_event import instance_of
 
 REQUESTS, TRAJECTORIES = "/local/requests", "/local/trajectories/{trajectory_id}"
 _LARGEST = 6_000_000
+
+
+class Asked:
+    """Which problem each trajectory is about that somebody has made up: what ``POST /rollout`` said last.
+
+    A trainer knows its trajectories; here the simulated one learns them from whoever asks.
+    """
+
+    def __init__(self) -> None:
+        self._instances: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def note(self, body: bytes) -> None:
+        """Remember the problem of a request; one that cannot be read is the API's to refuse."""
+        with suppress(RolloutError):
+            request = validate_rollout(parse_json(body))
+            where = (request.metadata.job_arn, request.metadata.trajectory_id)
+            self._instances[where] = request.instance
+
+    def problem_of(self, job_arn: str, trajectory_id: str) -> dict[str, Any] | None:
+        """The instance that was asked for; None where nobody has."""
+        return self._instances.pop((job_arn, trajectory_id), None)
+
+
+def _again(body: bytes) -> Receive:
+    """A body that was read, to be read once more."""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
 
 
 def with_own_problems(
@@ -30,6 +61,7 @@ def with_own_problems(
     simulator: JobRuntimeSimulator,
     job_arn: str,
     request_for: Callable[[str, dict[str, Any]], dict[str, Any]],
+    asked: Asked | None = None,
 ) -> ASGIApp:
     """An ASGI application: two routes of the machine's own before those of the API.
 
@@ -40,6 +72,7 @@ def with_own_problems(
         api: answers everything else.
         job_arn: of the job whose trajectories are handed out.
         request_for: hands a problem out, by trajectory id and instance.
+        asked: is told what ``POST /rollout`` asks for.
     """
 
     async def hand_out(request: Request) -> Response:
@@ -74,8 +107,11 @@ def with_own_problems(
     )
 
     async def front(scope: Any, receive: Any, send: Any) -> None:
-        await (own if str(scope.get("path", "")).startswith("/local/") else api)(
-            scope, receive, send
-        )
+        path = str(scope.get("path", ""))
+        if asked is not None and path == "/rollout":
+            body = await Request(scope, receive).body()
+            asked.note(body)
+            receive = _again(body)
+        await (own if path.startswith("/local/") else api)(scope, receive, send)
 
     return front

@@ -17,7 +17,7 @@ from devkit.emulator.gateway import Gateway, Handler, InProcessTransport, enviro
 from devkit.emulator.in_process import answering
 from devkit.emulator.job_runtime import JobRuntimeSimulator, PolicyFunction
 from devkit.emulator.lambda_service import WORKER, EventBus, InProcess, Invoke, LambdaService
-from devkit.emulator.own_problems import with_own_problems
+from devkit.emulator.own_problems import Asked, with_own_problems
 from devkit.emulator.server import Server
 from devkit.emulator.store.local import LocalAws
 from devkit.emulator.template import table_properties
@@ -72,6 +72,7 @@ class EmulatedStack:
         on_agent_error: is given what agents raise in this process (``rollout.agent.observing_errors``).
         direct: answer by calls what this process asks of gateway and simulator, instead of on their
             sockets. For a policy that answers at once, and no faults: nothing of the wire matters then.
+        any_trajectory: play whatever trajectory id ``POST /rollout`` names, as no trainer would.
         moto: take moto for DynamoDB and S3, over sockets, instead of the local store. It keeps nothing in
             ``state``.
     """
@@ -92,16 +93,23 @@ class EmulatedStack:
         on_agent_error: Callable[[BaseException], None] | None = None,
         direct: bool = False,
         moto: bool = False,
+        any_trajectory: bool = False,
     ) -> None:
         self._state = SavedState(state) if state else None
+        self._asked = Asked() if any_trajectory else None
+        problem_of = self._asked.problem_of if self._asked else None
         if self._state:
             durable = self._state.durable
             self.simulator = JobRuntimeSimulator(
-                policy, faults, port=self._state.port, journal=self._state.journal
+                policy,
+                faults,
+                port=self._state.port,
+                journal=self._state.journal,
+                problem_of=problem_of,
             )
             self._state.remember(self.simulator.server.port)
         else:
-            self.simulator = JobRuntimeSimulator(policy, faults)
+            self.simulator = JobRuntimeSimulator(policy, faults, problem_of=problem_of)
         self._aws = _aws(self._state, moto=moto)
         # moto keeps one state for the whole process; a stack of its own has names of its own.
         self.table = f"rollouts-{uuid.uuid4().hex[:12]}"
@@ -165,7 +173,7 @@ class EmulatedStack:
             self._open.enter_context(bus)
         gateway = Gateway(environment_of(HANDLERS / "api.py"))
         self.transport = InProcessTransport(gateway) if self._direct else None
-        front = with_own_problems(gateway, self.simulator, JOB_ARN, self.request)
+        front = with_own_problems(gateway, self.simulator, JOB_ARN, self.request, self._asked)
         server = self._open.enter_context(Server(front, self._port))
         self.url = server.url
         self.console_url = self._open.enter_context(console_server(port=self._console_port)).url

@@ -69,7 +69,10 @@ def start_durable(request: RolloutRequest, settings: Settings, *, entry_point: s
         Unavailable: nobody can tell; the same request again is safe.
     """
     if not settings.worker:
-        raise ConfigurationError("ROLLOUT_WORKER is not set: there is no durable worker to start.")
+        raise ConfigurationError(
+            "ROLLOUT_WORKER is not set: there is no durable worker to start. Leave respond-async out of "
+            "Prefer; on your own machine, rollout run --durable has a worker."
+        )
     rollout = Rollout.of(request, trust.check(request, settings))
     if request.api_key:
         raise ContractViolation(
