@@ -247,7 +247,7 @@ def test_a_hosted_endpoint_is_asked_for_no_model_by_name():
     assert policy.requests == [{"messages": QUESTION}]
 
 
-@pytest.mark.parametrize(("shape", "sent"), [("last-turn", [0.0, 7.0]), ("every-turn", [7.0, 7.0])])
+@pytest.mark.parametrize(("shape", "sent"), [("last-turn", [0.0, 7.0]), ("every-turn", [3.5, 3.5])])
 def test_a_reward_and_a_floor_are_shaped_over_the_turns_that_were_played(shape, sent):
     def score(episode):
         ask(episode)

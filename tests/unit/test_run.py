@@ -246,11 +246,19 @@ def test_random_is_seeded_by_the_trajectory():
 
 @pytest.mark.parametrize(
     ("shape", "sent"),
-    [("single", [2.0]), ("last-turn", [0.0, 0.0, 2.0]), ("every-turn", [2.0, 2.0, 2.0])],
+    [("single", [2.0]), ("last-turn", [0.0, 0.0, 2.0]), ("every-turn", [2 / 3] * 3)],
 )
 def test_reward_shapes(shape, sent):
     assert shape_rewards(2.0, 3, shape, "a:b") == sent
     assert shape_rewards([1.0, 2.0, 3.0], 3, shape, "a:b") == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("shape", ["single", "last-turn", "every-turn"])
+@pytest.mark.parametrize("reward", [1.0, 0.3, -2.0, 0.0])
+def test_no_shape_changes_what_is_best(shape, reward):
+    """A win in three turns was paid three times that in one."""
+    for turns in (1, 2, 3, 7, 50):
+        assert sum(shape_rewards(reward, turns, shape, "a:b")) == pytest.approx(reward, abs=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ def shape_rewards(
         reward: one number, or one per turn.
         turns: captured turns.
         shape: how one number is spread over several turns. The service documents one reward per
-            turn, a single value is widely used; hence the setting.
+            turn, a single value is widely used; hence the setting. Whatever the shape, the sum is the
+            agent's number: given to every turn in full, it would pay the slowest win the most.
         name: the agent's, for the message.
 
     Raises:
@@ -37,7 +38,7 @@ def _spread(
         if shape == "single":
             return [float(reward)]
         if shape == "every-turn":
-            return [float(reward)] * turns
+            return [float(reward) / turns] * turns
         return [0.0] * (turns - 1) + [float(reward)]
     if len(reward) != turns:
         raise RewardError(

@@ -135,7 +135,8 @@ class Limits(_Part):
     )
     reward_shape: RewardShape = Field(
         default="single",
-        description="how one number is sent for several turns: `single`, `last-turn`, `every-turn`",
+        description="how one number is sent for several turns: `single`, `last-turn`, `every-turn` "
+        "(an equal share each)",
     )
 
 
