@@ -12,6 +12,7 @@ from rich.console import Console
 from devkit.commands import (
     build,
     check,
+    compare,
     console,
     data,
     deploy,
@@ -36,8 +37,8 @@ from devkit.places import find_code
 
 # Each registers its commands; a command takes the parsed options and a console, returns the exit code.
 _COMMANDS = (
-    init, new, rows, data, run, play, rehearse, train, probe, report, rescore, judge_check, export,
-    check, lock, build, deploy, console, drain,
+    init, new, rows, data, run, play, rehearse, train, probe, report, rescore, compare, judge_check,
+    export, check, lock, build, deploy, console, drain,
 )  # fmt: skip
 
 

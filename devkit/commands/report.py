@@ -20,6 +20,9 @@ def register(commands: Any) -> None:
         "--json", action="store_true", help="print the verdict as one JSON document"
     )
     report.add_argument("--html", type=Path, help="the report (default RUN/report.html)")
+    report.add_argument(
+        "--curriculum", type=Path, help="write the rows by difficulty, easiest first, as JSON lines"
+    )
     report.add_argument("--strict", action="store_true", help="exit 1 if doubtful or costly, too")
     add_judging(report)
     report.set_defaults(command=_report)
@@ -27,6 +30,12 @@ def register(commands: Any) -> None:
 
 def _report(options: argparse.Namespace, console: Console) -> int:
     try:
+        if options.curriculum:
+            from devkit.verdict.curriculum import write_curriculum
+
+            write_curriculum(
+                options.run, options.curriculum, job_of(options), pass_at=options.pass_at
+            )
         return conclude(
             options.run,
             console,

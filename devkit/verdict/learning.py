@@ -143,6 +143,26 @@ def forecast(
     )
 
 
+def by_problem(
+    groups: Sequence[Sequence[float]], *, group_size: int, pass_at: float = 1.0, seed: int = 0
+) -> list[tuple[float, float, float]]:
+    """Of each problem the mean score, the chance that a group of it differs, and its expected signal.
+
+    Args:
+        groups: the rewards of each problem's rollouts, at least one each.
+        group_size: rollouts of a problem in training.
+        pass_at: reward that passes.
+        seed: of what is drawn.
+    """
+    rewards = [np.asarray(group, dtype=float) for group in groups]
+    run = _Run(rewards, scale_of(np.concatenate(rewards).tolist(), pass_at), seed)
+    signals, differ = run.signals(group_size)
+    return [
+        (float(run.scale.scores(group).mean()), float(chance), float(signal))
+        for group, chance, signal in zip(rewards, differ, signals, strict=True)
+    ]
+
+
 def _size(run: _Run, size: int, batch_size: int, distance: float, rate: float) -> GroupSize:
     signals, differ = run.signals(size)
     signal = float(signals.mean())
@@ -263,7 +283,7 @@ class _Run:
         found = np.empty((len(groups), times, size))
         played = np.array([len(group) for group in groups])
         for length in np.unique(played):
-            places = np.flatnonzero(played == length)
+            places: list[int] = np.flatnonzero(played == length).tolist()
             found[places] = self._drawn(np.stack([groups[n] for n in places]), size, times)
         return found
 
