@@ -90,7 +90,7 @@ format: .venv/ready ## apply ruff's fixes and format
 	ruff check --fix .
 	ruff format .
 
-setup: .venv/ready .tools/sam/ready .tools/emulator/ready .tools/scan/ready .tools/clients/ready .tools/exports/ready .tools/data/ready .tools/openai2/ready .tools/openai3/ready .tools/environments/ready .tools/node/ready .tools/agentcore/ready .tools/browser/ready .tools/containers/ready ## install everything, pinned and hashed
+setup: .venv/ready .tools/sam/ready .tools/emulator/ready .tools/scan/ready .tools/clients/ready .tools/exports/ready .tools/data/ready .tools/openai2/ready .tools/openai3/ready .tools/environments/ready .tools/nemo/ready .tools/node/ready .tools/agentcore/ready .tools/browser/ready .tools/containers/ready ## install everything, pinned and hashed
 
 build: .venv/ready .tools/sam/ready ## sam build for both architectures, into .aws-sam/
 	rollout build --architecture both
@@ -114,6 +114,7 @@ lock: .tools/uv/ready ## recompile every lock from its .in file
 	cd $(CURDIR) && compile="$(UV) pip compile -q --upgrade --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header" && \
 	$$compile --python-version 3.13 layers/dependencies/requirements.in -o layers/dependencies/requirements.txt && \
 	for name in uv sam emulator scan clients exports data openai2 openai3 environments sdk agentcore; do $$compile --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done && \
+	$$compile --no-deps --python-version 3.13 requirements/nemo.in -o requirements/nemo.txt && \
 	$(UV) pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.13 \
 	  -c layers/dependencies/requirements.txt --no-emit-package typing-extensions functions/console/requirements.in -o functions/console/requirements.txt && \
 	$$compile --python-version 3.11 -c layers/dependencies/requirements.txt -c functions/console/requirements.txt requirements/dev.in -o requirements/dev.txt
@@ -158,9 +159,9 @@ clean: ## remove what the build and the tests left
 	  || { echo "the tests of sam local need Docker, or podman with runc; install one"; exit 1; }; \
 	fi; touch $@
 
-.tools/sam/ready .tools/emulator/ready .tools/scan/ready .tools/clients/ready .tools/exports/ready .tools/data/ready .tools/openai2/ready .tools/openai3/ready .tools/environments/ready .tools/sdk/ready .tools/agentcore/ready: .tools/%/ready: requirements/%.txt .venv/ready
+.tools/sam/ready .tools/emulator/ready .tools/scan/ready .tools/clients/ready .tools/exports/ready .tools/data/ready .tools/openai2/ready .tools/openai3/ready .tools/environments/ready .tools/nemo/ready .tools/sdk/ready .tools/agentcore/ready: .tools/%/ready: requirements/%.txt .venv/ready
 	$(UV) venv -q --clear --python .venv/bin/python .tools/$*
-	VIRTUAL_ENV=.tools/$* $(UV) pip install -q --require-hashes -r requirements/$*.txt
+	VIRTUAL_ENV=.tools/$* $(UV) pip install -q --no-deps --require-hashes -r requirements/$*.txt
 	@touch $@
 
 # A client in another language, for the tests; its Node is the wheel that the type checker brings.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 
 from rollout.adapters.gymnasium import game
+from rollout.adapters.nemo_gym import nemo_gym
 
 
 class Dice:
@@ -26,3 +28,4 @@ class Dice:
 
 dice = game(lambda instance: Dice())
 dice_in_one = game(lambda instance: Dice(), replay=False)
+counter = nemo_gym(os.environ.get("NEMO_GYM_URL", "http://127.0.0.1:9"), max_steps=6)

@@ -20,7 +20,9 @@ from devkit.emulator.stack import HANDLERS, JOB_ARN, EmulatedStack
 _HOST = "http://host.docker.internal:9010"
 
 
-def everywhere(agent, instance, script, *, seconds=60.0, slow=0.0):
+def everywhere(
+    agent, instance, script, *, seconds=300.0, slow=0.0, ways=("inline", "durable", "job")
+):
     """How a rollout of an agent ended, by the way it came in.
 
     Args:
@@ -38,6 +40,7 @@ def everywhere(agent, instance, script, *, seconds=60.0, slow=0.0):
         time.sleep(slow)
         return script(asked.instance, asked.messages)
 
+    found = {}
     with (
         tempfile.TemporaryDirectory() as scratch,
         EmulatedStack(
@@ -45,24 +48,32 @@ def everywhere(agent, instance, script, *, seconds=60.0, slow=0.0):
             environ={"ROLLOUT_SAMPLE_TIMEOUT": "1"},
         ) as stack,
     ):  # fmt: skip
-        answer = _post(stack, "t-inline", instance)
-        found = {"inline": {**answer.json(), "http": answer.status_code}}
-        answer = _post(stack, "t-durable", instance, {"Prefer": "respond-async"})
-        assert answer.status_code == 202, answer.text
-        found["durable"] = {**_ended(stack, "t-durable"), "invocations": len(invocations)}
-        found["durable"]["captured"] = len(stack.simulator.trajectory(JOB_ARN, "t-durable").turns)
-        event = json.loads(
-            (Path("events") / "job.json").read_text().replace(_HOST, stack.simulator.url)
-        )
-        event["prompt"] = json.dumps(instance)
-        event["metadata"] |= {"jobArn": JOB_ARN, "rolloutId": "t-job"}
-        stack.simulator.hand_out(JOB_ARN, "t-job", instance)
-        url = f"{stack.service.url}/2015-03-31/functions/job/invocations"
-        answered = httpx.post(url, json=event, timeout=60)
-        found["job"] = {"answer": answered.json(), **_ended(stack, "t-job")}
-        trajectory = stack.simulator.trajectory(JOB_ARN, "t-job")
-        found["job"] |= {"trainer": trajectory.state, "rewards": trajectory.rewards}
+        if "inline" in ways:
+            answer = _post(stack, "t-inline", instance)
+            found["inline"] = {**answer.json(), "http": answer.status_code}
+        if "durable" in ways:
+            answer = _post(stack, "t-durable", instance, {"Prefer": "respond-async"})
+            assert answer.status_code == 202, answer.text
+            found["durable"] = {**_ended(stack, "t-durable"), "invocations": len(invocations)}
+            turns = stack.simulator.trajectory(JOB_ARN, "t-durable").turns
+            found["durable"]["captured"] = len(turns)
+        if "job" in ways:
+            found["job"] = _job(stack, instance)
     return found
+
+
+def _job(stack, instance):
+    event = json.loads(
+        (Path("events") / "job.json").read_text().replace(_HOST, stack.simulator.url)
+    )
+    event["prompt"] = json.dumps(instance)
+    event["metadata"] |= {"jobArn": JOB_ARN, "rolloutId": "t-job"}
+    stack.simulator.hand_out(JOB_ARN, "t-job", instance)
+    url = f"{stack.service.url}/2015-03-31/functions/job/invocations"
+    answered = httpx.post(url, json=event, timeout=60)
+    state = {"answer": answered.json(), **_ended(stack, "t-job")}
+    trajectory = stack.simulator.trajectory(JOB_ARN, "t-job")
+    return {**state, "trainer": trajectory.state, "rewards": trajectory.rewards}
 
 
 def tell(found):
@@ -76,7 +87,7 @@ def _post(stack, trajectory_id, instance, headers=None):
     return httpx.post(f"{stack.url}/rollout", json=body, headers=headers or {}, timeout=120)
 
 
-def _ended(stack, trajectory_id, seconds=120):
+def _ended(stack, trajectory_id, seconds=300):
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         url = f"{stack.url}/rollouts/{trajectory_id}"

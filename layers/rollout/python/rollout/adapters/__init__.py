@@ -16,6 +16,9 @@ layer: put them into ``environments/requirements.txt``.
 ``gymnasium``             what has ``reset`` and ``step`` (``gymnasium``, or a game of yours)
 ``textarena``             games of TextArena (``textarena``)
 ``skyrl_gym``             environments of SkyRL-Gym (``skyrl-gym``)
+``verifiers``             tasksets of verifiers (``verifiers``)
+``openenv``               OpenEnv servers (``websockets``)
+``nemo_gym``              NeMo Gym resources servers
 ``reasoning_gym``         generators and mixtures of reasoning-gym (``reasoning-gym``)
 ========================  ==========================================================
 """

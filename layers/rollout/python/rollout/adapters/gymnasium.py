@@ -28,7 +28,7 @@ _INTEGER = re.compile(r"-?\d+")
 
 
 class NotAnAction(ValueError):
-    """Raised by a parser of replies; its text is told to the policy, which has spent the turn."""
+    """Raised by a parser of replies, or by a step; its text is told to the policy, who spent a turn."""
 
 
 class Game(Protocol):
@@ -159,13 +159,13 @@ def _played(made: Game, episode: Episode, rules: _Rules) -> Outcome:
             break  # what was reached is scored
         messages.append(reply.message)
         try:
-            action = parse(reply.text)
+            told = made.step(parse(reply.text))
         except NotAnAction as wrong:
             invalid += 1
             earned.append(0.0)
             messages.append({"role": "user", "content": f"That is no action: {wrong}."})
             continue
-        observation, reward, terminated, truncated, info = made.step(action)
+        observation, reward, terminated, truncated, info = told
         earned.append(float(reward))
         ended = bool(terminated or truncated)
         if (instead := info.get("said")) is not None:  # the reply as the environment cut it
