@@ -87,13 +87,14 @@ def _layers(place: Path) -> list[Path]:
             condition, then, otherwise = layer["Fn::If"]
             chosen = then if holds[condition] else otherwise
         found.append(place / chosen["Ref"])
-    return found
+    return [layer for layer in found if layer.is_dir()]  # one without code is not built
 
 
 def _imported(python: str, built: Built, layers: list[Path]) -> dict[str, Any]:
     """What ``as_in_lambda`` says of the agent."""
     with tempfile.TemporaryDirectory() as folder:
         opt, task = Path(folder).resolve() / "opt", (built.place / _FUNCTION).resolve()
+        opt.mkdir()
         for layer in layers:
             _unpack(layer, opt)
         program = Path(__file__).with_name("as_in_lambda.py")
@@ -114,57 +115,67 @@ def _imported(python: str, built: Built, layers: list[Path]) -> dict[str, Any]:
     return json.loads(said.splitlines()[-1])
 
 
-def _unpack(layer: Path, opt: Path) -> None:
-    """Lay a layer upon those before it: of a file that comes twice, the last one stands."""
-    for file in _files(layer):
-        place = opt / file
-        place.parent.mkdir(parents=True, exist_ok=True)
+def _unpack(source: Path, place: Path) -> None:
+    """Lay a layer upon those before it, by links: of a file that comes twice, the last one stands."""
+    if not (source.is_dir() and place.is_dir()):
         place.unlink(missing_ok=True)
-        place.symlink_to((layer / file).resolve())
+        place.symlink_to(source.resolve())
+        return
+    if place.is_symlink():  # a folder of a layer before, which must stay as it is
+        below = place.resolve()
+        place.unlink()
+        place.mkdir()
+        for entry in below.iterdir():
+            (place / entry.name).symlink_to(entry)
+    for entry in source.iterdir():
+        _unpack(entry, place / entry.name)
 
 
 def _hidden(task: Path, layers: list[Path]) -> Iterator[str]:
     """What is not the module one would think, because another of its name comes first."""
     above = {path.stem for path in task.iterdir()}
-    before: dict[Path, str] = {}
+    before: dict[str, list[Path]] = {}
     for layer in layers:
-        files = [file for file in _files(layer / "python") if not _is_aside(file)]
-        named: set[str] = set()
-        for file in sorted(files):
-            name = file.parts[0].partition(".")[0]
-            if name in named:
-                continue
-            why = ""
-            if file in before:
-                why = f"stands over that of {before[file]}"
+        for entry in sorted(_entries(layer)):
+            name = entry.name.partition(".")[0]
+            under = next((old for old in before.get(name, ()) if _share(entry, old)), None)
+            if under is not None:
+                yield f"{name} of {layer.name} stands over that of {under.parents[1].name}"
             elif name in above:
-                why = "is hidden by the function's own"
+                yield f"{name} of {layer.name} is hidden by the function's own"
             elif name in sys.stdlib_module_names:
-                why = "stands before the standard library's"
-            if why:
-                named.add(name)
-                yield f"{name} of {layer.name} {why}"
-        before |= dict.fromkeys(files, layer.name)
+                yield f"{name} of {layer.name} stands before the standard library's"
+            before.setdefault(name, []).append(entry)
 
 
-def _is_aside(file: Path) -> bool:
-    return any(part.endswith(_ASIDE) for part in file.parts)
+def _entries(layer: Path) -> list[Path]:
+    """The modules and packages of a layer."""
+    return [path for path in (layer / "python").iterdir() if not path.name.endswith(_ASIDE)]
+
+
+def _share(one: Path, other: Path) -> bool:
+    """Whether two packages of one name have a file in common; else they are parts of one namespace."""
+    if one.is_dir() and other.is_dir():
+        return bool(set(_files(one)) & set(_files(other)))
+    return one.name == other.name
 
 
 def _changed(layers: list[Path]) -> Iterator[CheckResult]:
     """What was built is what is there now."""
-    ours = next(layer for layer in layers if layer.name.startswith("Environments")) / "python"
-    for file in sorted(_files(ours)):
-        now = repository() / file
-        if file.parts[0] != "environments" or file.suffix != ".py":
-            continue
-        if not now.is_file() or now.read_bytes() != (ours / file).read_bytes():
-            yield warning("built-old", f"{file} has changed since the build.", f"{_BUILD}.")
+    ours = next(layer for layer in layers if layer.name.startswith("Environments"))
+    folder = ours / "python" / "environments"
+    for file in sorted(_files(folder)):
+        now = repository() / "environments" / file
+        if not now.is_file() or now.read_bytes() != (folder / file).read_bytes():
+            text = f"environments/{file} has changed since the build."
+            yield warning("built-old", text, f"{_BUILD}.")
             return
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    return (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    for path in folder.rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path.relative_to(folder)
 
 
 CHECKS: tuple[Callable[[Built], Iterator[CheckResult]], ...] = (loads,)
