@@ -236,6 +236,20 @@ def test_an_outage_that_a_program_keeps_to_itself_is_no_reward():
         in_node(make_episode(1, ScriptedPolicy(b"<html>")), "quiet")
 
 
+def test_a_framework_that_starts_over_after_a_failure_samples_nothing_more():
+    policy = Echo(fail_at=1)
+
+    def start_over(episode):
+        with episode.base_url() as base:
+            for attempt in range(3):
+                with pytest.raises(openai.BadRequestError, match="cut off"):
+                    ask(base, f"canary-1 attempt {attempt}")
+
+    with pytest.raises(SampleFailed):
+        start_over(make_episode(1, policy))
+    assert len(policy.requests) == 1
+
+
 def test_what_was_reached_when_a_budget_is_spent_may_be_scored():
     said = json.loads(in_node(make_episode(1, Echo(), turns=1), "quiet"))
     assert said == {"name": "BadRequestError", "status": 400, "code": "budget-spent"}

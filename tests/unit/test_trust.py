@@ -333,6 +333,7 @@ def test_a_base_url_is_trusted_by_its_exact_host_and_port():
         "https://[::1]/v1",
         "http://127.0.0.1:8000/v1",
         "file:///etc/passwd",
+        "https://gateway.example.com/" + "a" * 2_048,
         "gateway.example.com",
     ],
 )

@@ -28,6 +28,7 @@ _BASE_URL = re.compile(
     r"(?P<origin>https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[::1\])(?::[0-9]{1,5})?)"
     r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?"
 )
+_LONGEST_URL = 2_048
 _LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\]):[0-9]{1,5}")
 # The machine that a container of sam local runs on, where the emulated Job Runtime listens.
 _CONTAINER_HOST = re.compile(r"http://host\.docker\.internal:[0-9]{1,5}")
@@ -153,7 +154,7 @@ def _check_base_url(url: str | None, settings: Settings) -> str:
     known = {f"https://{entry}" for entry in listed}
     if settings.place != "lambda":
         known |= _local(listed, settings)
-    match = _BASE_URL.fullmatch(url)
+    match = _BASE_URL.fullmatch(url) if len(url) <= _LONGEST_URL else None
     if not match or match["origin"] not in known:
         raise Untrusted(
             "base_url must be https://HOST/PATH, with a HOST (and port, if it has one) of "

@@ -98,6 +98,9 @@ class _TooLarge(Exception):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # for ``Expect: 100-continue``; every answer closes
     timeout = _READING
+    # An answer goes out in one piece; in two the second would wait for the first one's acknowledgement.
+    wbufsize = -1
+    disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}

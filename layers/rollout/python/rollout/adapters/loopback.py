@@ -156,6 +156,9 @@ class Chat:
     def _once(self, request: Any, digest: bytes, *, repeated: bool) -> dict[str, Any]:
         """Sample the turn, or wait for what was sampled when a client first asked for it."""
         with self._lock:
+            if self._failures and not _may_be_kept(self._failure()):
+                # The rollout fails of it whatever follows; a framework that starts over samples nothing.
+                raise self._failure()
             known = self._told.get(digest) if repeated else None
             told = known or Future[dict[str, Any]]()
             self._told[digest] = told
