@@ -122,6 +122,11 @@ def test_the_console_names_the_execution_to_look_at(stack):
     begun(stack)
     page = httpx.get(f"{stack.console_url}/trajectory", params={"job": JOB_ARN, "id": "t-1"})
     assert ARN in page.text
+    inline = httpx.post(f"{stack.url}/rollout", json=stack.request("t-2", ROW), timeout=60)
+    assert inline.status_code == 200
+    page = httpx.get(f"{stack.console_url}/trajectory", params={"job": JOB_ARN, "id": "t-2"})
+    assert page.status_code == 200
+    assert "durable-execution" not in page.text
 
 
 class Nowhere:

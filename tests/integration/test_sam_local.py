@@ -13,10 +13,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import httpx
 import pytest
@@ -24,7 +25,7 @@ import pytest
 from devkit.emulator.sam_services import JOB_RUNTIME, LAMBDA, url
 from devkit.emulator.sam_templates import ARCHITECTURE
 from devkit.emulator.server import free_port
-from scripts.events import EVENTS, console_events, job_events, sample_events
+from scripts.events import EVALUATION, EVENTS, console_events, job_events, sample_events
 from tests.building import ROOT
 from tests.containers.engine import Engine, engine
 from tests.processes import SAM, process
@@ -189,7 +190,27 @@ def invoked(lambdas, function, name, folder=EVENTS):
     return answer.json()
 
 
-def test_every_event_is_answered_in_a_container_as_it_says(lambdas, services):
+def replayed(server, name):
+    """The status of the HTTP request that an event tells of, sent to a container that is warm.
+
+    SAM CLI makes the event anew from it. Not by httpx: it would tidy the path.
+    """
+    event = json.loads((EVENTS / f"{name}.json").read_text())
+    query = urlencode(event["multiValueQueryStringParameters"] or {}, doseq=True)
+    where = urlsplit(server)
+    client = HTTPConnection(where.hostname, where.port, timeout=300)
+    client.putrequest(event["httpMethod"], event["path"] + (f"?{query}" if query else ""))
+    for header, values in event["multiValueHeaders"].items():
+        for value in values:
+            client.putheader(header, value)
+    body = (event["body"] or "").encode()
+    client.putheader("Content-Length", str(len(body)))
+    client.endheaders(body)
+    with closing(client):
+        return client.getresponse().status
+
+
+def test_every_event_is_answered_in_a_container_as_it_says(lambdas, api, console, services):
     # First: what nobody has begun after a while, the sweep starts.
     (worker,) = re.findall(r"^A worker +.* -e (\S+)", services, re.MULTILINE)
     finished = invoked(lambdas, "WorkerFunction", "worker", Path(worker).parent)
@@ -197,10 +218,10 @@ def test_every_event_is_answered_in_a_container_as_it_says(lambdas, services):
     for name, (status, _) in sample_events().items():
         if name == "state":
             continue  # asks for what "rollout" has played
-        assert invoked(lambdas, "ApiFunction", name)["statusCode"] == status, name
-    assert invoked(lambdas, "ApiFunction", "state")["statusCode"] == 200
+        assert replayed(api, name) == status, name
+    assert replayed(api, "state") == 200
     for name, (status, _) in console_events().items():
-        assert invoked(lambdas, "ConsoleFunction", name)["statusCode"] == status, name
+        assert replayed(console, name) == status, name
     for name, (error, _) in job_events().items():
         answer = invoked(lambdas, "JobFunction", name)
         assert answer.get("errorType") == error, (name, answer)
@@ -211,8 +232,8 @@ def test_every_event_is_answered_in_a_container_as_it_says(lambdas, services):
 
 
 def test_the_events_rollouts_have_their_rewards(lambdas, api):
-    job = JOB.replace("/local", "/my-job")
-    for number in range(1, 8):
+    for number in range(1, 9):
+        job = EVALUATION if number == 8 else JOB.replace("/local", "/my-job")
         for _ in range(300):
             where = f"{api}/rollouts/trajectory-{number:04d}"
             state = httpx.get(where, params={"job_arn": job}, timeout=60).json()
