@@ -93,6 +93,47 @@ def _second_try(instance: dict[str, Any], messages: list[Message]) -> Message:
     return {"content": instance["answer"] if again else "0"}
 
 
+def ledger(episode: Episode) -> Outcome:
+    """Book the right amounts on the right accounts; the final state decides."""
+    wanted = {"rent": int(episode.instance["answer"]), "food": 10}
+    booked: dict[str, int] = {}
+
+    def book(account: str, amount: int) -> str:
+        """Book an amount.
+
+        Args:
+            account: its name.
+            amount: whole euros.
+        """
+        if account not in wanted:
+            return "There is no such account."
+        booked[account] = amount
+        return "Booked."
+
+    episode.converse(
+        f"Book rent of {wanted['rent']} and food of 10.",
+        tools=[book],
+        max_turns=6,
+        max_calls_per_turn=4,
+    )
+    right = sum(booked.get(name) == amount for name, amount in wanted.items()) / 2
+    truth = float(right == 1.0)
+    return Outcome(truth or 0.3 * right, {"truth": truth, "success": truth})
+
+
+def _books(instance: dict[str, Any], messages: list[Message]) -> Message:
+    done = sum(message.get("role") == "tool" for message in messages)
+    if done == 0:
+        return calls("book", {"account": "rent", "amount": int(instance["answer"])})
+    return calls("book", {"account": "food", "amount": 10}) if done == 1 else {"content": "Done."}
+
+
+def _books_one(instance: dict[str, Any], messages: list[Message]) -> Message:
+    done = any(message.get("role") == "tool" for message in messages)
+    del instance
+    return {"content": "Done."} if done else calls("book", {"account": "food", "amount": 10})
+
+
 # --- graders that are too kind ----------------------------------------------------------------------
 
 
@@ -388,6 +429,7 @@ _DOUBTED = {"really": _really, "gives-up": gives_up}
 MORE = (
     Case("shuffled", "", shuffled, SUMS, _chooses, {"gives-up": gives_up}),
     Case("overlap", "", overlap, _ROUTES, knows, {"gives-up": gives_up, "waffles": waffles}),
+    Case("ledger", "", ledger, SUMS, _books, {"books-one": _books_one, "gives-up": gives_up}),
     Case("patient", "", patient, SUMS, knows, _SLOW),
     Case("unreadable-is-right", "cheap-gold", unreadable_is_right, SUMS, knows, PLAIN),
     Case("wide-tolerance", "cheap-gold", wide_tolerance, SUMS, knows, PLAIN),

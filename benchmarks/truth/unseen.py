@@ -16,47 +16,6 @@ from rollout.testing import Script, calls
 # --- controls -------------------------------------------------------------------------------------
 
 
-def ledger(episode: Episode) -> Outcome:
-    """Book the right amounts on the right accounts; the final state decides."""
-    wanted = {"rent": int(episode.instance["answer"]), "food": 10}
-    booked: dict[str, int] = {}
-
-    def book(account: str, amount: int) -> str:
-        """Book an amount.
-
-        Args:
-            account: its name.
-            amount: whole euros.
-        """
-        if account not in wanted:
-            return "There is no such account."
-        booked[account] = amount
-        return "Booked."
-
-    episode.converse(
-        f"Book rent of {wanted['rent']} and food of 10.",
-        tools=[book],
-        max_turns=6,
-        max_calls_per_turn=4,
-    )
-    right = sum(booked.get(name) == amount for name, amount in wanted.items()) / 2
-    truth = float(right == 1.0)
-    return Outcome(truth or 0.3 * right, {"truth": truth, "success": truth})
-
-
-def _books(instance: dict[str, Any], messages: list[Message]) -> Message:
-    done = sum(message.get("role") == "tool" for message in messages)
-    if done == 0:
-        return calls("book", {"account": "rent", "amount": int(instance["answer"])})
-    return calls("book", {"account": "food", "amount": 10}) if done == 1 else {"content": "Done."}
-
-
-def _books_one(instance: dict[str, Any], messages: list[Message]) -> Message:
-    done = any(message.get("role") == "tool" for message in messages)
-    del instance
-    return {"content": "Done."} if done else calls("book", {"account": "food", "amount": 10})
-
-
 def hinted(episode: Episode) -> Outcome:
     """A hint may be asked for and costs a third; the order of the hints is the episode's own."""
     answer = episode.instance["answer"]
@@ -232,7 +191,6 @@ def contains(episode: Episode) -> Outcome:
 _TOOLS: Mapping[str, Script] = {"submits-wrong": _submits_wrong, "gives-up": gives_up}
 
 UNSEEN = (
-    Case("ledger", "", ledger, SUMS, _books, {"books-one": _books_one, "gives-up": gives_up}),
     Case("hinted", "", hinted, SUMS, knows, {"asks-for-a-hint": _asks_for_a_hint, "errs": errs}),
     Case("penalised", "", penalised, SUMS, knows, PLAIN),
     Case("longest-wins", "better-than-gold", longest_wins, SUMS, knows, PLAIN),

@@ -13,8 +13,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from devkit.commands.messages import wrong
+from devkit.rehearsal.run_files import Manifest
 
 _GROUPS_SHOWN = 20
+_NOISE = (
+    "The agent is the one that played: what moved is chance, a clock, or state that rollouts share. "
+    "Training would learn from it. Take chance from episode.random, and keep nothing outside the episode."
+)
 
 
 def register(commands: Any) -> None:
@@ -23,7 +28,8 @@ def register(commands: Any) -> None:
         "rescore",
         help="score a rehearsal's trajectories again",
         epilog="With --reweigh or --weight nothing is played: the rubric's criteria, which the run has "
-        "recorded, get other weights. Exit codes: 0 scored, 1 some failed or diverged, 2 a wrong call.",
+        "recorded, get other weights. Exit codes: 0 scored, 1 some failed or diverged, or the same agent "
+        "gave another reward, 2 a wrong call.",
     )
     rescore.add_argument("run", type=Path, help="the run's directory")
     rescore.add_argument("--agent", help="module:function (default: the run's, as it is now)")
@@ -83,12 +89,29 @@ def _rescore(options: argparse.Namespace, console: Console) -> int:
                 sys.stderr.write(f"{count} of {total} rollouts\n")
     except (RolloutError, OSError, ValueError) as error:
         return wrong(error)
-    document = changes.document()
+    weighed = options.reweigh is not None or bool(options.weight)
+    same = not weighed and _unchanged(manifest, agent.name)
+    noise = same and changes.moved > 0
+    document = {**changes.document(), "same_agent": same}
     if options.json:
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
         _show_moves(document, console)
-    return int(bool(changes.broken or (changes.diverged and not options.allow_diverged)))
+        if noise:
+            console.print(_NOISE, markup=False, highlight=False, soft_wrap=True)
+    diverged = changes.diverged and not options.allow_diverged
+    return int(bool(changes.broken or diverged or noise))
+
+
+def _unchanged(manifest: Manifest, agent: str) -> bool:
+    """Whether an agent is the one that played a run, with what it depends on."""
+    from devkit.rehearsal.versions import version_of
+
+    if not manifest.agent_sha256 or agent != manifest.agent:
+        return False
+    now = version_of(agent)
+    known = (manifest.agent_sha256, manifest.dependencies_sha256)
+    return known == (now.agent_sha256, now.dependencies_sha256)
 
 
 def _show_moves(moved: dict[str, Any], console: Console) -> None:

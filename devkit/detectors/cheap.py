@@ -28,11 +28,13 @@ class Cheap:
         name: stable; programs may match on it.
         does: what it does, to stand after "a policy that".
         make: its script for one row; None where the row leaves nothing to try.
+        acts: whether it makes all of gold's tool calls: right where the state they leave decides.
     """
 
     name: str
     does: str
     make: Callable[[Bench, int], Script | None]
+    acts: bool = False
 
 
 def _list_all(bench: Bench, row: int) -> Script | None:
@@ -133,12 +135,17 @@ CHEAP = (
     Cheap("list-all", "lists the answers of all rows in one reply", _list_all),
     Cheap("commonest", "says the commonest answer to everything", _commonest),
     Cheap("another-row", "says another row's answer", _another),
-    Cheap("truncated", "breaks off in the middle of gold's answer", _truncated),
-    Cheap("padding", "writes a long text that says nothing", _padded_nonsense),
-    Cheap("stall", "repeats tool calls and never answers", _stall),
-    Cheap("no-answer", "makes gold's tool calls and gives no answer", _no_answer),
+    Cheap("truncated", "breaks off in the middle of gold's answer", _truncated, acts=True),
+    Cheap("padding", "writes a long text that says nothing", _padded_nonsense, acts=True),
+    Cheap("stall", "repeats tool calls and never answers", _stall, acts=True),
+    Cheap("no-answer", "makes gold's tool calls and gives no answer", _no_answer, acts=True),
     Cheap("quit", "ends at once where several turns are needed", _quit),
-    Cheap("format-only", "keeps the form of the answer and says nothing in it", _format_only),
+    Cheap(
+        "format-only",
+        "keeps the form of the answer and says nothing in it",
+        _format_only,
+        acts=True,
+    ),
     Cheap("abstain", "says that it does not know", _said("I don't know.")),
     Cheap("yes", "says yes to everything", _said("yes")),
     Cheap("zero", "says 0 to everything", _said("0")),

@@ -83,6 +83,8 @@ def cheap_reward(bench: Bench, allow: Sequence[str] = ()) -> Iterator[Fault]:
         if cheap.name in allow:
             continue
         played = _played(bench, cheap)
+        if not played:
+            continue
         more = [row for row, reward in played if reward > (bench.rewards[row] or 0.0) + EQUAL]
         equal = [row for row, reward in played if reward >= (bench.rewards[row] or 0.0) - EQUAL]
         if more:
@@ -210,10 +212,18 @@ def _played(bench: Bench, cheap: Cheap) -> list[tuple[int, float]]:
     found: list[tuple[int, float]] = []
     for row in bench.proven:
         script = cheap.make(bench, row)
-        reward = bench.play(script, row).reward if script else None
-        if reward is not None:
-            found.append((row, reward))
+        result = bench.play(script, row) if script else None
+        if result is None or result.reward is None or (cheap.acts and _acted(bench, row, result)):
+            continue
+        found.append((row, result.reward))
     return found
+
+
+def _acted(bench: Bench, row: int, result: Result, metric: str = "success") -> bool:
+    """Whether the author's own metric says that gold's tool calls alone have solved the row."""
+    calls = any(message.get("tool_calls") for message in bench.said(row))
+    best = bench.golden[row].metrics.get(metric)
+    return calls and best is not None and result.metrics.get(metric, 0.0) >= best - EQUAL
 
 
 def _spoiled_last(bench: Bench, last: int) -> Any:

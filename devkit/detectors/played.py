@@ -28,12 +28,15 @@ from rollout.settings import read_limits
 
 # Rollouts that are scored again, rows on which gold and the probes are played, over the whole run.
 _RESCORED, _ROWS = 64, 12
-# A know-nothing counts as better than the model from this part of gold's reward on.
-_MARGIN = 0.1
+# A know-nothing counts as better than the model from this part of gold's reward on; where it earns less
+# than half of gold's, partial credit leads on to the solution.
+_MARGIN, _HALF = 0.1, 0.5
 # Behaviours that know something of the row in hand are no know-nothings.
 _KNOWING = {"truncated", "padding", "stall", "no-answer", "format-only"}
 # So many rollouts of one row that agree on another answer than gold's, and their share of the row.
 _AGREE, _SHARE = 3, 0.6
+# An answer that is given on more of the rows than this is a habit.
+_HABIT = 0.2
 # A correlation from here on is told.
 _CORRELATED = 0.3
 
@@ -229,12 +232,16 @@ def _doubted_gold(run: PlayedRun) -> Iterator[Fault]:
     groups = run.groups()
     solved = sum(any(t.reward > half for t in told) for told in groups.values())
     doubted: list[tuple[int, str, int, int]] = []
+    said_in = Counter(answer for told in groups.values() for answer in {t.answer for t in told})
     for group, told in groups.items():
         counted = Counter(t.answer for t in told if t.answer and t.reward <= lowest + EQUAL)
         if not counted or any(t.reward > half for t in told):
             continue
         answer, agree = counted.most_common(1)[0]
-        if agree >= _AGREE and agree >= _SHARE * len(told):
+        habit = said_in[answer] > max(
+            1, _HABIT * len(groups)
+        )  # what is said everywhere is no answer
+        if agree >= _AGREE and agree >= _SHARE * len(told) and not habit:
             doubted.append((group, answer, agree, len(told)))
     if doubted and highest > lowest + EQUAL and solved > len(groups) / 2:
         group, answer, agree, of = doubted[0]
@@ -342,6 +349,7 @@ def _know_nothings(run: PlayedRun, bench: Bench) -> Iterator[Fault]:
                 f"A policy that {does} earns {mean:.3g} on average, the rehearsed model {model:.3g}.",
                 f"{name} on {len(means)} rows; gold earns {gold:.3g}",
                 "Training goes where the reward is nearest: pay less for what needs no knowledge.",
+                "fault" if mean >= _HALF * gold else "note",
             )
 
 

@@ -207,3 +207,31 @@ def test_an_agent_that_cannot_be_loaded_is_a_wrong_call(tmp_path, capsys):
     run = str(write(tmp_path / "run", [record()]))
     assert main(["rescore", run, "--agent", "environments.nobody:nobody"]) == 2
     assert "environments.nobody" in capsys.readouterr().err
+
+
+def test_the_same_agent_that_gives_another_reward_is_an_error(tmp_path, monkeypatch, capsys):
+    (tmp_path / "noisy.py").write_text(
+        "import itertools\n"
+        "from rollout import agent\n"
+        "counted = itertools.count()\n"
+        "@agent\n"
+        "def noisy(episode):\n"
+        "    episode.sample([{'role': 'user', 'content': episode.instance['question']}])\n"
+        "    return float(next(counted))\n"
+        "def gold(instance, messages):\n"
+        "    return {'content': 'x'}\n"
+    )
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"prompt": "{\\"question\\": \\"?\\"}"}\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    run = str(tmp_path / "run")
+    play = ["rehearse", str(rows), "--agent", "noisy:noisy", "--policy", "scripted:gold"]
+    main([*play, "--group-size", "3", "--no-detectors", "--run", run])
+    capsys.readouterr()
+    assert main(["rescore", run, "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["same_agent"], told["moved"], told["diverged"]) == (True, 3, 0)
+    with (tmp_path / "noisy.py").open("a") as source:
+        source.write("# changed\n")
+    assert main(["rescore", run, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["same_agent"] is False
