@@ -11,7 +11,7 @@ import hashlib
 import importlib.util
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -147,7 +147,7 @@ def _needed(modules: Iterable[str]) -> list[tuple[str, str]]:
     installed = set(modules) - sys.stdlib_module_names - {_LIBRARY.name}
     if not installed:
         return []
-    providers = metadata.packages_distributions()
+    providers = _providers()
     waiting = [name for module in installed for name in providers.get(module, [])]
     found: dict[str, str] = {}
     while waiting:
@@ -161,6 +161,12 @@ def _needed(modules: Iterable[str]) -> list[tuple[str, str]]:
         found[name] = package.version
         waiting += [_required(text) for text in package.requires or [] if "extra ==" not in text]
     return sorted(found.items())
+
+
+@cache
+def _providers() -> Mapping[str, list[str]]:
+    """The installed packages by the modules that they bring; reading them all takes a second."""
+    return metadata.packages_distributions()
 
 
 def _required(text: str) -> str:

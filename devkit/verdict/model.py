@@ -172,5 +172,7 @@ class Verdict(_Strict):
     level: Level
     findings: list[Finding]
     numbers: Numbers
-    learning: Learning | None = Field(description="null where no group has two rewards")
+    learning: Learning | None = Field(
+        description="null of a script, and where no group has two rewards"
+    )
     load: Load

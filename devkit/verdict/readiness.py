@@ -64,14 +64,18 @@ def verdict_of(
         jobs=job.jobs,
         latency=job.latency,
     )
-    learning = forecast(
-        [counted.groups[number].rewards for number in sorted(counted.groups)],
-        batch_size=job.batch_size,
-        group_size=job.group_size,
-        max_steps=job.max_steps,
-        pass_at=counted.pass_at,
-        rate=job.rate,
-        seed=seed,
+    learning = (
+        None
+        if is_script(manifest)
+        else forecast(
+            [counted.groups[number].rewards for number in sorted(counted.groups)],
+            batch_size=job.batch_size,
+            group_size=job.group_size,
+            max_steps=job.max_steps,
+            pass_at=counted.pass_at,
+            rate=job.rate,
+            seed=seed,
+        )
     )
     findings = in_order([*find(numbers, manifest, learning, load), *faults_of(run)])
     return Verdict(

@@ -146,7 +146,8 @@ def test_groups_without_two_rewards_are_no_forecast():
 @pytest.mark.parametrize("policy", ["scripted skill=0.75", "scripted:gold", "probe:silence"])
 def test_a_script_shows_that_the_plumbing_holds(tmp_path, policy):
     run = write(tmp_path / "run", groups(*[(0.0, 1.0) * 4] * 20), policy=policy)
-    assert judge(run).level == "plumbing holds"
+    verdict = judge(run)
+    assert (verdict.level, verdict.learning) == ("plumbing holds", None)
 
 
 def test_gold_and_poor_that_earn_the_same_are_not_ready(tmp_path):
