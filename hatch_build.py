@@ -28,6 +28,8 @@ _EXTRAS = {
     "openai": ("openai",),
     "openai-agents": ("openai-agents",),
     "langchain": ("langchain-openai",),
+    "langgraph": ("langgraph", "langchain-openai"),
+    "pydantic-ai": ("pydantic-ai-slim[openai]",),
     "strands": ("strands-agents[openai]",),
     "mcp": ("mcp",),
     "data": ("pyarrow",),
