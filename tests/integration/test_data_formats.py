@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sysconfig
 
 import pytest
 
 from rollout.service.job_event import instance_of
-from tests.building import ROOT
+from tests.other_packages import python_in, rollout_in
 
-PYTHON = ROOT / ".tools/data/bin/python"
-# Its own packages first; what the devkit needs beside them comes from the project's environment.
-COMMAND = f"""
-import sys
-sys.path.append({sysconfig.get_path("purelib")!r})
-from devkit.__main__ import main
-sys.exit(main(sys.argv[1:]))
-"""
 MAKE = """
 import datetime, decimal, json, sys
 import datasets, pyarrow as pa, pyarrow.parquet as pq
@@ -43,22 +32,11 @@ print(json.dumps({"features": list(found.features), "rows": found.to_list(), "pr
 
 
 def run(code, *arguments):
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": os.pathsep.join(
-            str(ROOT / part)
-            for part in ("", "layers/rollout/python", "functions/rollout", "functions/console")
-        ),
-        "HF_HUB_OFFLINE": "1",
-    }
-    return subprocess.run(
-        [PYTHON, "-c", code, *map(str, arguments)],
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    return python_in("data", code, *arguments, HF_HUB_OFFLINE="1")
 
 
 def data(*arguments):
-    return run(COMMAND, "data", *arguments)
+    return rollout_in("data", "data", *arguments)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from environments.calculator import scripts as calculator
 from rollout.storage.drain import FRESH
 from tests.building import ROOT
 from tests.emulated_account import ACCOUNT, JOB_ARN, REGION, account, address_of, outputs_of, signed
+from tests.other_packages import python_in, rollout_in
 from tests.processes import SAM
 
 ROW = {"question": "What is 2 + 3?", "answer": "<<2+3=5>>\n#### 5"}
@@ -128,6 +129,31 @@ def cli(aws, *arguments):
         capture_output=True,
         text=True,
         check=False,
+    )
+
+
+def test_a_jobs_figures_are_exported_from_the_deployed_stack(aws, stack, base, simulator, tmp_path):
+    simulator.hand_out(JOB_ARN, "exported-1", ROW)
+    metadata = {
+        "job_arn": JOB_ARN, "trajectory_id": "exported-1", "endpoint": simulator.url, "region": REGION,
+    }  # fmt: skip
+    body = json.dumps({"instance": ROW, "metadata": metadata}).encode()
+    assert signed("POST", f"{base}/rollout", body).json()["reward"] == 1.0
+    call = ["export", JOB_ARN, tmp_path, "--to", "tensorboard", "--stack", "rollout-test"]
+    done = rollout_in("exports", *call, **aws)
+    assert done.returncode == 0, done.stderr
+    read = """
+import json, sys
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+events = EventAccumulator(sys.argv[1])
+events.Reload()
+print(json.dumps({tag: events.Scalars(tag)[-1].value for tag in events.Tags()["scalars"]}))
+"""
+    figures = json.loads(python_in("exports", read, tmp_path / "deployed").stdout)
+    assert (figures["reward/mean"], figures["failed/all"]) == (1.0, 0.0)
+    assert figures["rollouts"] >= 1.0
+    assert (
+        "not deployed" in cli(aws, "export", JOB_ARN, "x", "--to", "mlflow", "--stack", "no").stderr
     )
 
 

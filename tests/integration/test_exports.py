@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-import sysconfig
 from array import array
 
 import pytest
@@ -15,41 +12,19 @@ from devkit.__main__ import main
 from devkit.exports.figures import figures_of_job, figures_of_run
 from devkit.rehearsal.run_files import read_rollouts
 from rollout.storage.totals import Totals
-from tests.building import JOB_ARN, ROOT
+from tests.building import JOB_ARN
+from tests.other_packages import python_in, rollout_in
 from tests.rehearsed import failure, played, record, turn, write
-
-PYTHON = ROOT / ".tools/exports/bin/python"
-COMMAND = f"""
-import sys
-sys.path.append({sysconfig.get_path("purelib")!r})
-from devkit.__main__ import main
-sys.exit(main(sys.argv[1:]))
-"""
-
-
-def run(code, *arguments):
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": os.pathsep.join(
-            str(ROOT / part)
-            for part in ("", "layers/rollout/python", "functions/rollout", "functions/console")
-        ),
-        "MLFLOW_ALLOW_FILE_STORE": "true",
-    }
-    return subprocess.run(
-        [PYTHON, "-c", code, *map(str, arguments)],
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
 
 
 def export(*arguments):
-    done = run(COMMAND, "export", *arguments)
+    done = rollout_in("exports", "export", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def read(code, *arguments):
-    done = run(code, *arguments)
+    done = python_in("exports", code, *arguments, MLFLOW_ALLOW_FILE_STORE="true")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
