@@ -15,10 +15,12 @@ from rollout.service.health import check
 from rollout.service.http_errors import CONTENT_TYPE, problem
 from rollout.service.look_up import summary
 from rollout.service.play_inline import play_inline
+from rollout.service.snapshot import reseed_after_restore
 from rollout.service.start_durable import start_durable
 from rollout.settings import settings
 from rollout.telemetry import logs
 
+reseed_after_restore()
 app = APIGatewayRestResolver()
 _METHODS = {"/rollout": "POST", "/health": "GET"}
 _ROUTES = "There is POST /rollout, GET /health and GET /rollouts/{trajectory_id}."

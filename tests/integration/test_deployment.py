@@ -130,6 +130,7 @@ def test_a_parameter_that_a_function_sees_is_published_for_all_that_see_it(trans
     # Only these two have the layer, and only the worker has checkpoints.
     few = {
         "OtelLayer": ["ApiFunction", "WorkerFunction"],
+        "ApiSnapStart": ["ApiFunction"],
         "CheckpointKmsKeyArn": ["WorkerFunction"],
     }
     assert published == few.get(name, list(ALIASED))

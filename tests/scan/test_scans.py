@@ -37,7 +37,8 @@ SETS = {
     "production": {"RetentionDays": "90", "GradualDeployment": "true"},
     "everything": {
         "AlarmTopic": "arn:aws:sns:us-west-2:123456789012:alarms", "AllowedAccountId": "123456789012",
-        "AllowedModelEndpoints": "base-model", "ApiAccessLogs": "true", "Architecture": "x86_64",
+        "AllowedModelEndpoints": "base-model", "ApiAccessLogs": "true", "ApiSnapStart": "true",
+        "Architecture": "x86_64",
         "CheckpointKmsKeyArn": _KEY, "GradualDeployment": "true", "JobConcurrency": "60",
         "JobKmsKeyArn": _KEY, "JobMetrics": "nightly-*,exp-7", "JobTimeout": "900",
         "OtelLayer": "arn:aws:lambda:us-west-2:123456789012:layer:otel:1", "Tracing": "Active",
