@@ -31,10 +31,11 @@ def translate(change, parameters):
 print(json.dumps({name: translate(*how) for name, how in asked.items()}))
 """
 PARAMETERS = load_template()["Parameters"]
-# What only alarms, the API or CodeDeploy know, and what Lambda keeps of a function, not of its versions.
+# What only alarms, the API, CodeDeploy or a role know, and what Lambda keeps of a function, not of its versions.
 OF_NO_VERSION = {
     "AlarmTopic", "Alarms", "AllowedAccountId", "ApiAccessLogs", "DeploymentType", "FailedShare",
-    "GradualDeployment", "JobConcurrency", "JobKmsKeyArn", "WorkerConcurrency",
+    "GradualDeployment", "JobConcurrency", "JobKmsKeyArn", "JudgeModels",
+    "WorkerConcurrency",
 }  # fmt: skip
 KEY = "arn:aws:kms:us-west-2:123456789012:key/1234abcd"
 OTHERS = {
