@@ -194,3 +194,30 @@ def test_the_raw_json_is_handed_out_to_keep(visit, played):
     assert waiting.value.suggested_filename == "hostile-000000-00.json"
     document = json.loads(waiting.value.path().read_text())
     assert document["turns"][0]["reply"]["choices"][0]["message"]["content"].startswith(HOSTILE)
+
+
+# Controls whose middle a finger would not hit, because another one lies over it.
+COVERED = """() => [...document.querySelectorAll('a[href], button, input, select, summary')]
+  .filter(control => control.checkVisibility() && control.getClientRects().length)
+  .filter(control => {
+    control.scrollIntoView({block: 'center'});
+    const box = control.getClientRects()[0];
+    if (box.width < 2 || box.height < 2) return false;  // for screen readers only
+    const hit = document.elementFromPoint(box.left + box.width / 2, box.top + box.height / 2);
+    return hit && !control.contains(hit) && !hit.contains(control) && !hit.closest('label');
+  })
+  .map(control => control.outerHTML.slice(0, 100))"""
+
+
+@pytest.mark.parametrize(
+    "page", ["/", JOB, "/groups?" + urlencode({"job": JOB_ARN}), trajectory("plain-000000-00")]
+)
+def test_on_a_phone_no_control_covers_another(visit, played, page):
+    shown = visit(page, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+    shown.wait_for_load_state("networkidle")
+    shown.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true; })")
+    wide = """() => [...document.querySelectorAll('body *')]
+      .filter(e => document.documentElement.scrollWidth > 390 && e.getBoundingClientRect().right > 390)
+      .map(e => e.outerHTML.slice(0, 90))"""
+    assert shown.evaluate(wide) == []
+    assert shown.evaluate(COVERED) == []
