@@ -24,7 +24,6 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.bearer import bearer
 from devkit.emulator.faults import parse_faults
 from devkit.emulator.job_runtime import JobRuntimeSimulator, Trajectory
 from devkit.emulator.stack import JOB_ARN, EmulatedStack
@@ -123,19 +122,18 @@ def reference() -> Iterator[tuple[str, str]]:
             with JobRuntimeSimulator(answer_of, script_of(fault)) as simulator:
                 name = f"s-{number}"
                 trajectory = simulator.hand_out(JOB_ARN, name, instance_of(fault))
-                with bearer(simulator) as url:
-                    payload = {
-                        "instance": instance_of(fault),
-                        "metadata": {
-                            "job_arn": JOB_ARN,
-                            "trajectory_id": name,
-                            "endpoint": url,
-                            "region": "us-west-2",
-                        },
-                    }
-                    player.stdin.write(json.dumps(payload) + "\n")
-                    player.stdin.flush()
-                    seen = json.loads(player.stdout.readline())
+                payload = {
+                    "instance": instance_of(fault),
+                    "metadata": {
+                        "job_arn": JOB_ARN,
+                        "trajectory_id": name,
+                        "endpoint": simulator.url,
+                        "region": "us-west-2",
+                    },
+                }
+                player.stdin.write(json.dumps(payload) + "\n")
+                player.stdin.flush()
+                seen = json.loads(player.stdout.readline())
                 raised = "" if "raised" not in seen else f" (the caller sees {seen['raised']})"
                 yield fault, verdict(trajectory) + raised
         player.stdin.close()

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.bearer import bearer
 from benchmarks.packages import SDK, Variant
 from devkit.emulator.stack import JOB_ARN, EmulatedStack
 
@@ -18,10 +17,9 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """A running stack, and the address at which the reference SDK reaches its simulator."""
+    """A running stack."""
 
     stack: EmulatedStack
-    bearer_url: str
 
     def environ(self) -> dict[str, str]:
         """The environment of a variant's process."""
@@ -32,7 +30,7 @@ class Ground:
         body = self.stack.request(f"bench-{next(_numbers)}", instance)
         body.pop("inference_params")
         if variant is SDK:
-            body["metadata"]["endpoint"] = self.bearer_url
+            body["metadata"]["endpoint"] = self.stack.simulator.url
         return body
 
     def metadata(self, variant: Variant, **instance: Any) -> dict[str, Any]:
@@ -54,8 +52,8 @@ def ground(policy: Any = lambda asked: {"content": "#### 33"}, **options: Any) -
     Args:
         options: of EmulatedStack.
     """
-    with EmulatedStack(policy, **options) as stack, bearer(stack.simulator) as url:
-        yield Ground(stack, url)
+    with EmulatedStack(policy, **options) as stack:
+        yield Ground(stack)
 
 
 def spread(seconds: Sequence[float]) -> dict[str, float]:

@@ -3,6 +3,10 @@
 It does what the service documents: an unknown trajectory is 404, a Sample after completion is
 refused, a reward before completion is 409, the same ClientToken with the same words gets the same
 answer and with other words 409. Every captured turn and every report is kept.
+
+It also takes what agents for the SDK send (``sagemaker.train.rft`` of ``sagemaker-train`` 1.27.0):
+chat completions at ``/v1/chat/completions`` and reports whose body names the job, with a bearer token in
+place of a signature. The library here sends none of it.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 from urllib.parse import SplitResult
 
 from starlette.applications import Starlette
@@ -36,6 +40,11 @@ _CREDENTIAL = re.compile(
     r"AWS4-HMAC-SHA256 Credential=[^/]+/\d{8}/[a-z0-9-]+/sagemaker/aws4_request, ?"
     r"SignedHeaders=[^,]+, ?Signature=[0-9a-f]{64}"
 )
+
+_BEARER = re.compile(r"Bearer [\x21-\x7e]+")
+# Where the SDK's agents point an OpenAI client: ``base_url`` is the endpoint and ``/v1``.
+_CHAT = "/v1/chat/completions"
+_JOB_HEADER = "X-Amzn-SageMaker-Job-Arn"
 
 
 @dataclass(frozen=True)
@@ -188,7 +197,8 @@ class JobRuntimeSimulator:
         self._journal = Journal(journal) if journal else None
         self.faults = faults or FaultScript()
         self._trajectories: dict[tuple[str, str], Trajectory] = {}
-        routes = [Route(path, self._answer, methods=[method]) for method, path in operations()]
+        paths = [*operations(), ("POST", _CHAT)]
+        routes = [Route(path, self._answer, methods=[method]) for method, path in paths]
         self.app = Starlette(routes=routes)
         self._problem_of = problem_of
         self.server = Server(self.app, port, address)
@@ -267,13 +277,22 @@ class JobRuntimeSimulator:
     async def _respond(
         self, method: str, path: str, headers: Headers, body: bytes, ask: _Ask
     ) -> Response:
+        authorization = headers.get("authorization", "")
+        bearer = _BEARER.fullmatch(authorization) is not None
+        if path == _CHAT:
+            path = "/sample-with-response-stream" if _streams(body) else "/sample"
+            signed = False  # only a token is taken there
+        else:
+            signed = _CREDENTIAL.fullmatch(authorization) is not None
         operation = operations()[method, path]
         name = str(operation.name)
         try:
-            if not _CREDENTIAL.fullmatch(headers.get("authorization", "")):
+            if not (signed or bearer):
                 raise ServiceError(
                     "AccessDeniedException", "The request is not signed for sagemaker."
                 )
+            if bearer and _JOB_HEADER not in headers and not name.startswith("Sample"):
+                headers = _with_job(headers, body)
             values = read_input(operation, headers, body)
             trajectory = await self._find(values["JobArn"], values["TrajectoryId"])
             trajectory.calls[name] += 1
@@ -354,16 +373,40 @@ class JobRuntimeSimulator:
             return
         if operation == "CompleteRollout":
             if trajectory.state != "open":
-                raise ServiceError("ConflictException", f"The trajectory is {trajectory.state}.")
+                raise ServiceError(
+                    "ConflictException",
+                    f"Cannot transition trajectory from {trajectory.state} to {payload}.",
+                )
             trajectory.state = payload or "ready"
         else:
             if trajectory.state != "ready":
-                raise ServiceError("ConflictException", f"The trajectory is {trajectory.state}.")
+                raise ServiceError(
+                    "ConflictException",
+                    f"The trajectory is {trajectory.state}, not in valid status for a reward.",
+                )
             if not payload:
                 raise ServiceError("ValidationException", "Rewards is empty.")
             trajectory.state, trajectory.rewards = "rewarded", payload
         if token:
             trajectory.tokens[token] = (operation, payload)
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        found: Any = json.loads(body)
+    except ValueError:
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def _streams(body: bytes) -> bool:
+    return _document(body).get("stream") is True
+
+
+def _with_job(headers: Headers, body: bytes) -> Headers:
+    """The headers with the job that the body names, as the SDK's feedback client writes it."""
+    job = _document(body).get("JobArn")
+    return Headers({**headers, _JOB_HEADER: job}) if isinstance(job, str) else headers
 
 
 def complete(asked: SampleRequest, message: dict[str, Any]) -> dict[str, Any]:

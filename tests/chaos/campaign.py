@@ -31,14 +31,16 @@ from rollout.storage.records import Records
 from tests.chaos.killer import CALLS, plan_of
 
 ROW = {"question": "What is 2 + 3?", "answer": "<<2+3=5>>\n#### 5"}
-_END_SECONDS = 120.0
+# Seconds after which a rollout counts as slow, as many are on a busy machine, and after which as lost.
+_SLOW_SECONDS, _LOST_SECONDS = 120.0, 1_800.0
 
 
 @dataclass
 class Toll:
-    """What a campaign came to; the four figures must be nought."""
+    """What a campaign came to; the four lists must be empty. ``slow`` is the machine's fault."""
 
     rollouts: int = 0
+    slow: int = 0
     kills: int = 0
     results: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
@@ -55,7 +57,8 @@ class Toll:
         results = ", ".join(f"{name} {count}" for name, count in sorted(self.results.items()))
         return [
             f"rollouts {self.rollouts}, kills {self.kills} ({results})",
-            f"rollouts lost                       {len(self.lost)}",
+            f"rollouts that took over {_SLOW_SECONDS:.0f} s       {self.slow}",
+            f"rollouts lost ({_LOST_SECONDS:.0f} s)              {len(self.lost)}",
             f"reports in conflict                 {len(self.in_conflict)}",
             f"trajectories with a turn twice      {len(self.turn_twice)}",
             f"rewards computed but not delivered  {len(self.undelivered)}",
@@ -109,25 +112,27 @@ def campaign(
     ):
         waiting = {pool.submit(_play, stack, http, name): name for name in names}
         for done in as_completed(waiting):
-            done.result()
+            toll.slow += done.result() > _SLOW_SECONDS
             _reconcile(stack, waiting[done], toll)
             progress()
     toll.kills = count_kills(kills)
     return toll
 
 
-def _play(stack: EmulatedStack, http: httpx.Client, name: str) -> None:
+def _play(stack: EmulatedStack, http: httpx.Client, name: str) -> float:
+    """Play a rollout and wait for its end, or until it is lost; the seconds it took."""
     body = stack.request(name, ROW)
     headers = {"Prefer": "respond-async"}
-    until = time.monotonic() + _END_SECONDS
+    began = time.monotonic()
     answer = http.post(f"{stack.url}/rollout", json=body, headers=headers)
     if answer.status_code != 202:
         raise RuntimeError(f"{name} was not accepted: {answer.status_code} {answer.text}")
-    while time.monotonic() < until:
+    while time.monotonic() < began + _LOST_SECONDS:
         state = http.get(f"{stack.url}/rollouts/{name}", params={"job_arn": JOB_ARN}).json()
         if state.get("state") in ("ready", "failed"):
-            return
+            break
         time.sleep(0.3)
+    return time.monotonic() - began
 
 
 def _reconcile(stack: EmulatedStack, name: str, toll: Toll) -> None:

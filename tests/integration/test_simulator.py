@@ -6,6 +6,7 @@ import json
 
 import boto3
 import httpx
+import openai
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -15,6 +16,11 @@ from devkit.emulator.job_runtime import JobRuntimeSimulator
 from tests.building import JOB_ARN
 
 BODY = json.dumps({"messages": [{"role": "user", "content": "hi"}]}).encode()
+
+SIGNED = (
+    "AWS4-HMAC-SHA256 Credential=x/20260101/us-west-2/sagemaker/aws4_request, SignedHeaders=host, "
+    f"Signature={'0' * 64}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +106,55 @@ def test_unsigned_calls_are_refused(simulator):
     answer = httpx.post(f"{simulator.url}/sample", content=BODY)
     assert answer.status_code == 403
     assert answer.headers["x-amzn-errortype"] == "AccessDeniedException"
-    assert httpx.post(f"{simulator.url}/v1/chat/completions").status_code == 404
+    assert httpx.post(f"{simulator.url}/v1/chat/completions").status_code == 403
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_openai_client_with_a_token_samples_as_the_sdks_agents_do(simulator, names, stream):
+    headers = {
+        "X-Amzn-SageMaker-Job-Arn": JOB_ARN,
+        "X-Amzn-SageMaker-Trajectory-Id": names["TrajectoryId"],
+    }
+    client = openai.OpenAI(
+        base_url=f"{simulator.url}/v1", api_key="a-token", default_headers=headers
+    )
+    asked = {"model": "default", "messages": [{"role": "user", "content": "go"}]}
+    answer = client.chat.completions.create(**asked, stream=stream)
+    text = (
+        "".join(chunk.choices[0].delta.content or "" for chunk in answer if chunk.choices)
+        if stream
+        else answer.choices[0].message.content
+    )
+    assert text == "turn 0"
+    (turn,) = simulator.trajectory(JOB_ARN, names["TrajectoryId"]).turns
+    assert turn.request["messages"] == asked["messages"]
+
+
+def test_a_signature_is_no_token(simulator, names):
+    headers = {"Authorization": SIGNED, "X-Amzn-SageMaker-Job-Arn": JOB_ARN}
+    headers["X-Amzn-SageMaker-Trajectory-Id"] = names["TrajectoryId"]
+    answer = httpx.post(f"{simulator.url}/v1/chat/completions", content=BODY, headers=headers)
+    assert answer.status_code == 403
+    assert httpx.post(f"{simulator.url}/sample", content=BODY, headers=headers).status_code == 200
+
+
+def test_reports_with_a_token_name_the_job_in_their_body(simulator, names):
+    """And a repeat is told in the words the SDK's client takes for done (``sagemaker.train.rft.feedback``)."""
+
+    def post(path, **words):
+        headers = {"Authorization": "Bearer a-token", "Content-Type": "application/json"}
+        document = json.dumps({**names, **words})
+        return httpx.post(f"{simulator.url}/{path}", content=document, headers=headers)
+
+    assert post("complete-rollout", Status="ready").status_code == 200
+    assert post("update-reward", Rewards=[0.5]).status_code == 200
+    assert simulator.trajectory(JOB_ARN, names["TrajectoryId"]).rewards == [0.5]
+    again = post("complete-rollout", Status="failed")
+    assert (again.status_code, "Cannot transition trajectory" in again.text) == (409, True)
+    late = post("update-reward", Rewards=[0.1])
+    assert (late.status_code, "not in valid status" in late.text) == (409, True)
+    unknown = post("update-reward", Rewards=[1.0], TrajectoryId="never")
+    assert unknown.status_code == 404
 
 
 @pytest.mark.parametrize("code", [400, 402, 403, 404, 409, 429, 500, 503])
