@@ -104,3 +104,19 @@ def test_a_short_seeded_run_of_the_fuzzer(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Done 20000 runs" in done.stderr
+
+
+def test_the_campaign_needs_no_path_of_makes_and_no_package_called_agents(tmp_path):
+    """Whatever lies where it is started: the OpenAI Agents SDK is called ``agents`` as well."""
+    (tmp_path / "agents.py").write_text("raise SystemExit('a package of somebody else')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.hostile.campaign", "--cases", "200", "--jobs", "1"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout[done.stdout.index("{") :])["passed"] is True
