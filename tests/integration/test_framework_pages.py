@@ -14,7 +14,7 @@ from tests.building import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 PAGES = ("openai", "strands", "langchain", "openai-agents")
-INSTANCE = {"prompt": "What is 2 + 3?", "answer": "5"}
+INSTANCE = {"prompt": "What is 2 + 3?", "question": "What is 2 + 3?", "answer": "5"}
 # Where a job would see a rollout fail because a budget was spent, the agent did nothing wrong.
 ENDED_BY_BUDGET = ("deadline",)
 
@@ -28,7 +28,7 @@ def documented(request):
     )
     names: dict = {"__name__": request.param}
     exec(compile(code, f"{request.param}.md", "exec"), names)
-    return names["my_agent"]
+    return [each for each in names.values() if hasattr(each, "__rollout_agent__")][-1]
 
 
 def test_scripts_earn_what_they_should(documented):
