@@ -8,6 +8,7 @@ records the last result and says why each survivor is left.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.stats import status_by_exit_code
 from rich.console import Console
 from rich.table import Table
@@ -148,7 +150,7 @@ def count(modules: tuple[str, ...]) -> dict[str, Count]:
                 counted[module].counts[status] += 1
                 if status in ("killed", "timeout"):
                     continue
-                diff = difference(name)
+                diff = difference(name, file)
                 if is_worded(diff):
                     counted[module].worded += 1
                 else:
@@ -172,10 +174,10 @@ def is_worded(diff: str) -> bool:
     return removed == added
 
 
-def difference(name: str) -> str:
-    """A mutant as a diff."""
-    command = [Path(sys.executable).parent / "mutmut", "show", name]
-    return subprocess.run(command, cwd=_PLACE, capture_output=True, text=True, check=True).stdout
+def difference(name: str, file: str) -> str:
+    """A mutant of a file as a diff, under its name."""
+    with contextlib.chdir(_PLACE):  # mutmut looks in the folder one stands in
+        return f"{name}\n{get_diff_for_mutant(name, path=f'src/rollout/{file}.py')}\n"
 
 
 def main() -> int:
