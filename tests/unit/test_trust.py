@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from boto3 import Session
 from botocore.config import Config
@@ -409,7 +411,7 @@ def test_the_caller_is_told_the_field_and_what_would_be_right(wrong, field, name
         checked(**wrong)
     assert caught.value.facts == {"field": f"metadata.{field}"}
     assert f"metadata.{field}" in caught.value.detail
-    assert named in caught.value.detail
+    assert re.search(rf"(?<!\w){re.escape(named)}(?!\w)", caught.value.detail)
 
 
 def test_the_caller_is_told_which_setting_allows_a_model_endpoint():
