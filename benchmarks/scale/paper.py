@@ -31,7 +31,7 @@ def residence(scenario: Scenario) -> float:
     """Seconds a rollout holds a worker's environment when nothing is in its way."""
     turn = scenario.sample_mean + scenario.turn_seconds
     turn += cost.CHECKPOINTS_A_TURN * scenario.call_seconds
-    # Begin, scored, the trajectory, two totals, and the checkpoints beside the turns.
+    # Begun, scored, the trajectory, two totals, and the checkpoints beside the turns.
     return scenario.turns * turn + (5 + cost.CHECKPOINTS) * scenario.call_seconds
 
 

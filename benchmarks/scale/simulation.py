@@ -158,7 +158,9 @@ class Step:
         self._job_pool = self._pool
         if scenario.job_environments:
             self._job_pool = simpy.Resource(self.env, scenario.job_environments)
-        self._row = math.ceil(cost.ROW_KB + scenario.request_bytes / 1_024)
+        inside = scenario.request_bytes / 1_024
+        self._accepted = math.ceil(cost.ACCEPTED_KB + inside)
+        self._row, self._ended = math.ceil(cost.ROW_KB + inside), math.ceil(cost.ENDED_KB)
         self._idle: Counter[str] = Counter()
         # Invocations that found no environment, by the limit they ran into.
         self._throttled: Counter[str] = Counter()
@@ -213,14 +215,14 @@ class Step:
                     self._count(1)
                     yield from self._warm("job", self.scenario.cold_seconds)
                     # Accepted: the row and its entry in three indexes.
-                    yield self._write(shard, self._row + 3, 1)
+                    yield self._write(shard, self._accepted + 3, 1)
                     yield self.env.timeout(self.scenario.start_seconds)
                     started = yield from self._start()
                     self._leave("job")
                 if started:
                     return
                 self.result.refused += 1
-                yield self._write(shard, self._row + 3, 1)  # withdrawn
+                yield self._write(shard, self._accepted + 3, 1)  # withdrawn
             yield self.env.timeout(self._dice.uniform(wait / 2, wait))
             wait = min(2 * wait, 60.0)
 
@@ -246,7 +248,7 @@ class Step:
             yield self._write(shard, 2 * self._row + 3, 2)  # begun, about to sample
             late = yield from self._turns(accepted + self.scenario.deadline)
             self.result.late += late
-            yield self._write(shard, self._row + 1 + 5, 3)  # scored, reported
+            yield self._write(shard, self._row + self._ended + 5, 3)  # scored, reported
             yield from self._totals()
             yield self.env.timeout(self._puts.reserve(self.env.now) + self.scenario.call_seconds)
             result = cost.CHECKPOINTS * self.scenario.call_seconds

@@ -22,10 +22,10 @@ Architecture = Literal["arm64", "x86_64"]
 OPERATIONS = 8
 # Calls of CheckpointDurableExecution: some beside the turns (the SDK may merge two), two a turn.
 CHECKPOINTS, CHECKPOINTS_A_TURN = 12, 2
-# Writes of the row: accepted, begun, about to sample, scored, reported, and the place of the trajectory.
-# Four of them hold the request.
-ROW_WRITES, ROW_WRITES_WITH_REQUEST = 6, 4
-ROW_KB = 0.85
+# Writes of the row: accepted; begun, about to sample and scored, with the execution's ARN; reported, without
+# the request. What the row holds beside the request then, in KB.
+ACCEPTED_KB, ROW_KB, ENDED_KB = 0.98, 1.08, 1.14
+ROW_WRITES_BETWEEN = 3
 # Write units of the indexes by_job, by_group and open; every one is far below 1 KB.
 INDEX_WRITES = {"by_job": 4, "by_group": 1, "open": 6}
 # Totals: the group's and the moment's, when it has ended; each environment lists the job once.
@@ -106,9 +106,9 @@ class Work:
     def writes(self) -> float:
         """DynamoDB write request units, indexes included."""
         inside = self.request_bytes if self.request_bytes <= _REQUEST_SPILL else 0
-        large = math.ceil(ROW_KB + inside / 1_024)
-        plain = ROW_WRITES - ROW_WRITES_WITH_REQUEST
-        return ROW_WRITES_WITH_REQUEST * large + plain + sum(INDEX_WRITES.values()) + TOTALS
+        between = ROW_WRITES_BETWEEN * math.ceil(ROW_KB + inside / 1_024)
+        row = math.ceil(ACCEPTED_KB + inside / 1_024) + between + math.ceil(ENDED_KB)
+        return row + sum(INDEX_WRITES.values()) + TOTALS
 
     @property
     def reads(self) -> float:
