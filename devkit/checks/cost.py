@@ -22,8 +22,8 @@ Architecture = Literal["arm64", "x86_64"]
 OPERATIONS = 8
 # Calls of CheckpointDurableExecution: some beside the turns (the SDK may merge two), two a turn.
 CHECKPOINTS, CHECKPOINTS_A_TURN = 12, 2
-# Writes of the row: accepted; begun, about to sample and scored, with the execution's ARN; reported, without
-# the request. What the row holds beside the request then, in KB.
+# Writes of the row: accepted; begun, about to sample and scored, with the execution's ARN; reported,
+# without the request. What the row holds beside the request then, in KB.
 ACCEPTED_KB, ROW_KB, ENDED_KB = 0.98, 1.08, 1.14
 ROW_WRITES_BETWEEN = 3
 # Write units of the indexes by_job, by_group and open; every one is far below 1 KB.
