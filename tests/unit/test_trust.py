@@ -346,6 +346,13 @@ def test_any_other_base_url_is_refused(url):
     assert "evil" not in caught.value.detail
 
 
+def test_a_base_url_is_taken_whole_up_to_the_longest():
+    longest = "https://gateway.example.com/" + "X" * (2_048 - 28)
+    assert of_base_url(longest, "gateway.example.com").base_url == longest
+    with pytest.raises(Untrusted):
+        of_base_url(longest + "X", "gateway.example.com")
+
+
 def test_no_base_url_is_allowed_unless_listed_and_no_entry_is_a_pattern():
     for allowed in (
         "",
