@@ -23,7 +23,6 @@ from devkit.emulator.sam_templates import ARCHITECTURE, prepare
 from devkit.emulator.server import PortTaken
 from devkit.places import ROOT, repository
 
-_WARM = " --warm-containers LAZY"  # of servers only
 _REGION = "us-west-2"  # of the sample events, and samconfig.toml's
 
 
@@ -83,31 +82,32 @@ def _explain(
     body.write_text(json.dumps(services.request("any-id-you-like", rows[0])))
     ours = ROOT / ".tools/sam/bin/sam"
     sam = os.path.relpath(ours, repository()) if ours.exists() else "sam"
-    flags, page = _flags(services.region, scratch)
+    flags, server, api, page = _flags(services.region, scratch)
 
     def say(what: str, text: str) -> None:
         console.print(f"{what:<12}{text}", highlight=False, markup=False, soft_wrap=True)
 
     say("Job Runtime", f"{services.simulator.url}  (simulated; job {services.job_arn})")
     say("AWS", f"http://127.0.0.1:{AWS} DynamoDB and S3, http://127.0.0.1:{LAMBDA} Lambda")
-    say("API", f"{sam} local start-api{flags}")
-    say("Console", f"{sam} local start-api{flags}{page}")
+    say("API", f"{sam} local start-api{flags}{server}{api}")
+    say("Console", f"{sam} local start-api{flags}{server}{page}")
     say("Try", f"curl -s http://127.0.0.1:3000/rollout -d @{shlex.quote(str(body))}")
     say("Look", "http://127.0.0.1:3001/")
     environ = f"DURABLE_EXECUTIONS_EXTERNAL_EMULATOR_PORT={LAMBDA}"
-    invoke = f"{sam} local invoke WorkerFunction{flags.replace(_WARM, '')}"
+    invoke = f"{sam} local invoke WorkerFunction{flags}"
     say("A worker", f"{environ} {invoke} -e {shlex.quote(str(worker))}")
     say("Ready", f"start these in {repository()}, each in a terminal of its own; Ctrl-C stops")
 
 
-def _flags(region: str, scratch: Path) -> tuple[str, str]:
-    """What ``sam local start-api`` must be given for the API, and for the console besides."""
+def _flags(region: str, scratch: Path) -> tuple[str, str, str, str]:
+    """What ``sam local`` must be given: always, as a server, and as one of the API or of the console."""
     if repository() == ROOT:  # its samconfig.toml has the rest
-        return ("" if region == _REGION else f" --region {region}"), " --config-env console"
+        return ("" if region == _REGION else f" --region {region}"), "", "", " --config-env console"
     environ = scratch / "env.json"
     environ.write_text(json.dumps({"Parameters": variables()}))
     flags = (
-        f" --region {region} --env-vars {shlex.quote(str(environ))}{_WARM}"
+        f" --region {region} --env-vars {shlex.quote(str(environ))}"
         f" --add-host {container_host.NAME}:host-gateway"
     )
-    return flags, " --template .aws-sam/build/console.yaml --port 3001"
+    templates = [f" --template .aws-sam/build/{name}.yaml" for name in ("api", "console")]
+    return flags, " --warm-containers LAZY", templates[0], templates[1] + " --port 3001"

@@ -1,8 +1,9 @@
-"""Templates that ``sam local`` takes on this machine, made of what ``sam build`` left.
+"""Templates that SAM CLI takes on this machine, made of what ``sam build`` left.
 
-``.aws-sam/build`` is where SAM CLI looks when nobody names a template. Its ``template.yaml`` is the built
-one with this machine's architecture as the default; its ``console.yaml`` is the console alone, because
-``sam local start-api`` serves every API of a template under one address and both have a ``/{proxy+}``.
+``.aws-sam/build`` is where SAM CLI looks when nobody names a template, ``sam deploy`` too. Its
+``template.yaml`` is the built one with this machine's architecture as the default. ``sam local
+start-api`` serves every API of a template under one address, and both have a ``/{proxy+}``: ``api.yaml``
+is without the console's routes, ``console.yaml`` without the others.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def prepare(built: Path) -> Path:
     for entry in built.iterdir():
         if entry.is_dir():
             (place / entry.name).symlink_to(Path("..") / built.name / entry.name)
-    _write(place / "template.yaml", _without(template, served=False))
+    _write(place / "template.yaml", template)
+    _write(place / "api.yaml", _without(template, served=False))
     _write(place / "console.yaml", _without(template, served=True))
     return place
 
