@@ -34,6 +34,7 @@ def account(home: Path) -> Iterator[dict[str, str]]:
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "SAM_CLI_TELEMETRY": "0",
+        "SAM_CLI_POLL_DELAY": "0.5",  # seconds between its questions; the emulator minds none
     }
     program = str(ROOT / ".tools" / "emulator" / "bin" / "ministack")
     with process([program], environ, home / "log", f"{url}/_ministack/health"):
