@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from devkit.emulator.server import Server, free_port
 from devkit.emulator.stack import EmulatedStack
-from rollout.aws import clients, openai_server
+from rollout.aws import clients, secrets_manager
 from rollout.aws.openai_server import OpenAIServer
 from rollout.errors import BadReply, ContextFull, SampleFailed
 from tests.building import REGION, ROOT, completion
@@ -49,7 +49,7 @@ def runtime():
         known.url = server.url
         yield known
     clients.forget()
-    openai_server._secrets.cache_clear()
+    secrets_manager.forget()
 
 
 def of_no_job(trajectory_id="t-1", **more):
@@ -207,7 +207,7 @@ def test_a_secret_without_a_key_for_the_host_or_that_is_gone_asks_nobody(runtime
             answer = post(stack, of_no_job(base_url=f"{runtime.url}/v1")).json()
         assert (answer["status"], answer["error"]["boundary"]) == ("failed", "policy")
         clients.forget()
-        openai_server._secrets.cache_clear()
+        secrets_manager.forget()
     assert runtime.asked == []
     secrets.delete_secret(SecretId=arn, ForceDeleteWithoutRecovery=True)
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from rollout.aws import clients
+from rollout.aws import clients, secrets_manager
 from rollout.aws.sampling import Answer, bounded, refused, unreached, until_sent
 from rollout.errors import RolloutError, SampleFailed
 from rollout.settings import Settings
@@ -24,8 +24,6 @@ from rollout.trust import Destination
 # More connections to one host than a process has rollouts in flight.
 _POOL = 64
 _CONNECT_SECONDS = 5.0
-# Seconds for which a secret that was read is used again; one that was changed is used after that.
-_SECRET_SECONDS = 300
 # Bytes of an error's text that are looked at.
 _LONGEST_ERROR = 10_000
 
@@ -85,10 +83,10 @@ def key_of(destination: Destination, settings: Settings) -> Callable[[], str]:
 def _from_secret(name: str, region: str, host: str) -> str:
     """The key in a secret: its text, or of a JSON object what stands under the host (and port).
 
-    Read once in five minutes, by Powertools' parameters.
+    Read once in five minutes.
     """
     try:
-        text = _secrets(region).get(name, max_age=_SECRET_SECONDS)
+        text = secrets_manager.read(name, region)
     except Exception as error:  # noqa: BLE001 - botocore's own and Powertools' around it
         raise SampleFailed(
             f"The key of base_url cannot be read from its secret ({type(error).__name__}).",
@@ -105,14 +103,6 @@ def _from_secret(name: str, region: str, host: str) -> str:
     if not isinstance(key, str) or not key:
         raise SampleFailed(f"The secret of base_url has no key for {host}.", captured="no")
     return key
-
-
-@lru_cache(maxsize=4)
-def _secrets(region: str) -> Any:
-    from aws_lambda_powertools.utilities.parameters import SecretsProvider
-
-    client = clients.client("secretsmanager", region, read_timeout=5)
-    return SecretsProvider(boto3_client=client)
 
 
 @lru_cache(maxsize=1)
