@@ -30,7 +30,7 @@ _LAYER_TEXT = {
     "Description": (256, "Agent or Revision"),
     "LicenseInfo": (
         512,
-        "AllowedEndpoints, AllowedBaseUrls, AllowedModelEndpoints, AllowedRegions, JobMetrics …",
+        "AgentVariables, AllowedEndpoints, AllowedBaseUrls, AllowedModelEndpoints, JobMetrics …",
     ),
 }
 

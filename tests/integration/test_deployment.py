@@ -33,13 +33,16 @@ print(json.dumps({name: translate(*how) for name, how in asked.items()}))
 PARAMETERS = load_template()["Parameters"]
 # What only alarms, the API, CodeDeploy or a role know, and what Lambda keeps of a function, not of its versions.
 OF_NO_VERSION = {
-    "AlarmTopic", "Alarms", "AllowedAccountId", "ApiAccessLogs", "DeploymentType", "FailedShare",
+    "AgentPolicies", "AgentSecretArns", "AlarmTopic", "Alarms", "AllowedAccountId", "ApiAccessLogs", "DeploymentType", "FailedShare",
     "GradualDeployment", "JobConcurrency", "JobKmsKeyArn", "JudgeModels",
     "WorkerConcurrency",
 }  # fmt: skip
 KEY = "arn:aws:kms:us-west-2:123456789012:key/1234abcd"
 OTHERS = {
     "Agent": "environments.mine:mine",
+    "AgentPolicies": "arn:aws:iam::123456789012:policy/shop",
+    "AgentSecretArns": "arn:aws:secretsmanager:us-west-2:123456789012:secret:shop-AbCdEf",
+    "AgentVariables": "SHOP_URL=https://shop.example",
     "AlarmTopic": "arn:aws:sns:us-west-2:123456789012:alarms",
     "AllowedAccountId": "123456789012",
     "CheckpointKmsKeyArn": KEY,
@@ -47,6 +50,8 @@ OTHERS = {
     "JobEndpoint": "https://example.org",
     "JobKmsKeyArn": KEY,
     "OtelLayer": "arn:aws:lambda:us-west-2:123456789012:layer:otel:1",
+    "VpcSecurityGroups": "sg-0a1b2c3d",
+    "VpcSubnets": "subnet-0a1b2c3d,subnet-4e5f6a7b",
 }
 
 
@@ -226,7 +231,7 @@ def test_callers_use_the_alias(translated):
 def test_tracing_brings_its_permission_and_its_absence_takes_it(translated):
     def permitted(name):
         roles = of_type(translated[name], "AWS::IAM::Role")
-        return "XrayWriteOnlyAccess" in json.dumps(roles["ApiFunctionRole"]).replace("XRay", "Xray")
+        return "XrayWriteOnlyAccess" in json.dumps(roles["JobFunctionRole"]).replace("XRay", "Xray")
 
     assert permitted("traced")
     assert not permitted("as it is")

@@ -46,6 +46,15 @@ MODEL = f"arn:aws:bedrock:{REGION}::foundation-model/amazon.nova-lite-v1:0"
 ENDPOINT = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/base"
 SESSION = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-session/two"
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:key-AbCdEf"
+SHOP_SECRETS = [
+    f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:shop-AbCdEf",
+    f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:crm-GhIjKl",
+]
+SHOP_POLICIES = [
+    f"arn:aws:iam::{ACCOUNT}:policy/shop",
+    "arn:aws:iam::aws:policy/AmazonAthenaFullAccess",
+]
+VPC = {"VpcSubnets": "subnet-0a,subnet-0b", "VpcSecurityGroups": "sg-0c"}
 WORKER = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:rollout-worker-1234567db123"
 EXECUTION = f"{WORKER}:7/durable-execution/name/id"
 # Operation of boto3, its IAM action, what it is called on, and by which functions.
@@ -92,11 +101,13 @@ CALLS = [
     ("converse", "bedrock:InvokeModel", MODEL, PLAYERS),
     ("sample_training_session", "sagemaker:SampleTrainingSession", SESSION, PLAYERS),
     ("get_secret_value", "secretsmanager:GetSecretValue", SECRET, PLAYERS),
+    *(("get_secret_value", "secretsmanager:GetSecretValue", arn, PLAYERS) for arn in SHOP_SECRETS),
 ]
 # What no call of boto3's asks for: the services themselves act in the functions' names.
 IMPLIED = [
     ("kms:Decrypt", KEY, "sagemaker.us-west-2.amazonaws.com", REPORTERS),
     ("kms:GenerateDataKey", KEY, "sagemaker.us-west-2.amazonaws.com", REPORTERS),
+    ("kms:Decrypt", f"{KEY}-3", "secretsmanager.us-west-2.amazonaws.com", PLAYERS),
     ("kms:Decrypt", f"{KEY}-2", "lambda.us-west-2.amazonaws.com", ACCEPTORS),
     ("kms:GenerateDataKey", f"{KEY}-2", "lambda.us-west-2.amazonaws.com", ACCEPTORS),
 ]
@@ -114,6 +125,9 @@ def deployed():
         JudgeModels=f"{MODEL},{GRADER}",
         AllowedTrainingSessions="one,two",
         BaseUrlSecretArn=SECRET,
+        AgentSecretArns=",".join(SHOP_SECRETS),
+        AgentPolicies=",".join(SHOP_POLICIES),
+        **VPC,
         JobKmsKeyArn=KEY,
         CheckpointKmsKeyArn=f"{KEY}-2",
         Tracing="Active",
@@ -131,6 +145,9 @@ def decision(statements, action, resource, **context):
         "aws:ResourceAccount": ACCOUNT,
         "aws:RequestedRegion": REGION,
         "kms:ViaService": context.get("via", ""),
+        "kms:EncryptionContext:SecretARN": context.get("secret", SHOP_SECRETS[0]),
+        # Of what the function's own code calls; Lambda's calls have none.
+        "lambda:SourceFunctionArn": "" if context.get("by_lambda") else f"{WORKER}:7",
     }
     found = set()
     for statement in statements:
@@ -146,10 +163,11 @@ def decision(statements, action, resource, **context):
 
 def conditions_hold(conditions, values):
     for operator, wanted in conditions.items():
-        assert operator in ("StringEquals", "StringLike"), operator
+        assert operator in ("StringEquals", "StringLike", "ArnLike"), operator
         for key, pattern in wanted.items():
-            same = fnmatchcase if operator == "StringLike" else str.__eq__
-            if not same(values[key], pattern):
+            same = str.__eq__ if operator == "StringEquals" else fnmatchcase
+            several = [pattern] if isinstance(pattern, str) else pattern
+            if not any(same(values[key], one) for one in several):
                 return False
     return True
 
@@ -236,23 +254,68 @@ def test_nothing_is_allowed_on_everything_after_what_sam_adds(deployed):
                 assert resource != "*" or statement["Effect"] == "Deny"
             assert "*" not in "".join(actions(statement))
         policies = {arn.rsplit("/", 1)[-1] for arn in role["managed"]}
-        # AWS's own: writing logs, and traces where they are asked for.
-        assert policies <= {
-            "AWSLambdaBasicExecutionRole",
-            "AWSXrayWriteOnlyAccess",
-            "AWSXRayDaemonWriteAccess",
-        }
-    untraced = Deployed()
+        # AWS's own: writing logs, and traces and a network where they are asked for.
+        asked = {"AWSXrayWriteOnlyAccess", "AWSXRayDaemonWriteAccess"}
+        if name in PLAYERS:
+            asked |= {"shop", "AmazonAthenaFullAccess", "AWSLambdaVPCAccessExecutionRole"}
+        assert policies <= {"AWSLambdaBasicExecutionRole", *asked}
+    bare = Deployed()
     for name in ALL:
-        policies = {arn.rsplit("/", 1)[-1] for arn in untraced.role_of(name)["managed"]}
-        own = name in ("WorkerFunction", "CloserFunction")
+        policies = {arn.rsplit("/", 1)[-1] for arn in bare.role_of(name)["managed"]}
+        own = name in (*PLAYERS, "CloserFunction")
         assert policies == (set() if own else {"AWSLambdaBasicExecutionRole"})
 
 
 def test_bearer_tokens_are_denied_to_all_who_talk_to_the_job_runtime(deployed):
     for name in REPORTERS:
-        (denied,) = [s for s in deployed.role_of(name)["statements"] if s["Effect"] == "Deny"]
-        assert (denied["Action"], denied["Resource"]) == ("sagemaker:CallWithBearerToken", "*")
+        denied = [s for s in deployed.role_of(name)["statements"] if s["Effect"] == "Deny"]
+        assert ("sagemaker:CallWithBearerToken", "*") in [
+            (s["Action"], s["Resource"]) for s in denied if "Condition" not in s
+        ]
+
+
+def test_what_an_environment_may_reach_is_the_players_alone(deployed):
+    for name in ALL:
+        managed = set(deployed.role_of(name)["managed"])
+        assert managed & set(SHOP_POLICIES) == (set(SHOP_POLICIES) if name in PLAYERS else set())
+        network = deployed.resources[name]["Properties"].get("VpcConfig")
+        assert network == (
+            {"SubnetIds": ["subnet-0a", "subnet-0b"], "SecurityGroupIds": ["sg-0c"]}
+            if name in PLAYERS
+            else None
+        )
+
+
+def test_an_environment_reaches_nothing_more_unless_it_is_asked_for():
+    bare = Deployed()
+    for name in ALL:
+        statements = bare.role_of(name)["statements"]
+        for arn in (SECRET, *SHOP_SECRETS):
+            assert not decision(statements, "secretsmanager:GetSecretValue", arn)
+        via = "secretsmanager.us-west-2.amazonaws.com"
+        assert not decision(statements, "kms:Decrypt", f"{KEY}-3", via=via)
+        assert not any("ec2" in action for s in statements for action in actions(s))
+        assert "VpcConfig" not in bare.resources[name]["Properties"]
+
+
+def test_a_secret_that_is_not_named_is_neither_read_nor_decrypted(deployed):
+    other = SHOP_SECRETS[0].replace("shop", "payroll")
+    via = "secretsmanager.us-west-2.amazonaws.com"
+    for name in ALL:
+        statements = deployed.role_of(name)["statements"]
+        assert not decision(statements, "secretsmanager:GetSecretValue", other)
+        assert not decision(statements, "kms:Decrypt", f"{KEY}-3", via=via, secret=other)
+        assert not decision(statements, "kms:GenerateDataKey", f"{KEY}-3", via=via)
+
+
+@pytest.mark.parametrize("action", ["CreateNetworkInterface", "DeleteNetworkInterface"])
+def test_the_network_is_lambdas_and_not_the_agents(deployed, action):
+    for name in PLAYERS:
+        # What AWS's own managed policy allows.
+        allowed = {"Effect": "Allow", "Action": f"ec2:{action}", "Resource": "*"}
+        statements = [allowed, *deployed.role_of(name)["statements"]]
+        assert decision(statements, f"ec2:{action}", "*", by_lambda=True)
+        assert not decision(statements, f"ec2:{action}", "*")
 
 
 def test_a_job_of_another_account_is_nobodys(deployed):

@@ -36,6 +36,10 @@ SETS = {
     "development": {"RetentionDays": "7", "Agent": "environments.adder:adder", "MemorySize": "512"},
     "production": {"RetentionDays": "90", "GradualDeployment": "true"},
     "everything": {
+        "AgentPolicies": "arn:aws:iam::123456789012:policy/shop,arn:aws:iam::123456789012:policy/crm",
+        "AgentSecretArns": "arn:aws:secretsmanager:us-west-2:123456789012:secret:shop-AbCdEf",
+        "AgentVariables": "SHOP_URL=https://shop.example", "VpcSecurityGroups": "sg-0a1b2c3d",
+        "VpcSubnets": "subnet-0a1b2c3d,subnet-4e5f6a7b",
         "AlarmTopic": "arn:aws:sns:us-west-2:123456789012:alarms", "AllowedAccountId": "123456789012",
         "AllowedModelEndpoints": "base-model", "ApiAccessLogs": "true", "ApiSnapStart": "true",
         "Architecture": "x86_64",
@@ -147,7 +151,7 @@ def test_every_parameter_that_a_page_sets_is_linted_with_its_value():
         (name, value)
         for page in pages
         for name, value in re.findall(
-            r"\b([A-Z][A-Za-z]+)=([A-Za-z0-9.:_*,-]*[A-Za-z0-9])", page.read_text()
+            r"\b([A-Z][A-Za-z]+)=([A-Za-z0-9.:_*,/=@+-]*[A-Za-z0-9])", page.read_text()
         )
         if name in declared
     }

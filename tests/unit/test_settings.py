@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from devkit.emulator.template import load_template
@@ -11,6 +13,7 @@ from rollout.settings import (
     parse_failure_policy,
     read_limits,
     read_settings,
+    settings,
 )
 from scripts.settings_table import README, with_table
 from tests.building import ENVIRON, make_settings
@@ -110,3 +113,30 @@ def test_settings_do_not_change_once_they_are_read():
     settings = make_settings()
     with pytest.raises(ValueError):
         settings.limits.max_turns = 7
+
+
+def test_the_agents_variables_are_set_before_anybody_imports_the_agent(monkeypatch):
+    for name, value in {
+        **ENVIRON,
+        "ROLLOUT_AGENT_VARIABLES": "SHOP=https://a/?b=c, EMPTY=",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SHOP", "before")
+    monkeypatch.setenv("EMPTY", "before")
+    settings.cache_clear()
+    try:
+        assert settings().agent_variables == (("SHOP", "https://a/?b=c"), ("EMPTY", ""))
+        assert (os.environ["SHOP"], os.environ["EMPTY"]) == ("https://a/?b=c", "")
+    finally:
+        settings.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["SHOP", "=canary", "A=1,canary", "1A=canary", "A B=canary", "ROLLOUT_TABLE=canary",
+     "aws_region=canary", "_HANDLER=canary"],
+)  # fmt: skip
+def test_variables_that_are_none_or_the_stacks_own_are_refused_without_their_values(text):
+    with pytest.raises(ConfigurationError, match="ROLLOUT_AGENT_VARIABLES") as refused:
+        make_settings(agent_variables=text)
+    assert "canary" not in refused.value.detail

@@ -43,6 +43,8 @@ MAX_TOKENS = 100_000_000
 MAX_TOOL_CALLS = 10_000
 MAX_JOB_METRICS = 20
 _DAY = 86_400
+# How variables begin that Lambda or the stack reads.
+_OWN_VARIABLES = ("AWS_", "LAMBDA_", "POWERTOOLS_", "ROLLOUT_", "STACK_", "_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,26 @@ def _words(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     return sorted({word.strip() for word in value.split(",")} - {""})
+
+
+def _variables(value: Any) -> Any:
+    """``NAME=value`` between commas; what is not text as it is."""
+    if not isinstance(value, str):
+        return value
+    found: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        name, equals, text = part.partition("=")
+        if not (equals and name.isascii() and name.isidentifier()):
+            # The text itself is not repeated: it may be half of a value.
+            raise ConfigurationError(
+                "ROLLOUT_AGENT_VARIABLES: write NAME=value,NAME=value; a value holds no comma."
+            )
+        if name.upper().startswith(_OWN_VARIABLES):
+            raise ConfigurationError(
+                f"ROLLOUT_AGENT_VARIABLES: {name[:100]} is the stack's or Lambda's own; use another name."
+            )
+        found[name] = text
+    return tuple(found.items())
 
 
 def _failure_policy(value: Any) -> Any:
@@ -269,6 +291,11 @@ class Settings(_Part):
     region: str
     place: Place
     agent: str = Field(default=DEFAULT_AGENT, description="the agent, `module:function`")
+    agent_variables: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_variables)] = Field(
+        default=(),
+        description="environment variables for the agent, `NAME=value,NAME=value`; see "
+        "docs/environments/around.md",
+    )
     max_body_bytes: int = Field(
         default=5_000_000, ge=1_000, le=6_000_000, description="bytes a request's body may have"
     )
@@ -399,5 +426,10 @@ def _place(environ: Mapping[str, str]) -> Place:
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """The process's settings, read from the environment at the first call."""
-    return read_settings(os.environ)
+    """The process's settings, read from the environment at the first call.
+
+    What they hold for the agent is put into the environment, before anybody imports the agent.
+    """
+    read = read_settings(os.environ)
+    os.environ.update(read.agent_variables)
+    return read
