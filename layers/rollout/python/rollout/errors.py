@@ -299,6 +299,8 @@ class OutOfTime(DeadlineError):
 
 
 class BudgetSpent(DeadlineError):
+    """Turns, tokens or tool calls are spent."""
+
     slug = "budget-spent"
 
 
