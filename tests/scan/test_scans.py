@@ -33,7 +33,11 @@ _KEY = "arn:aws:kms:us-west-2:123456789012:key/1234abcd-12ab-34cd-56ef-123456789
 # Parameters as the pages set them: each value that one names stands in one of these.
 SETS = {
     "default": {},
-    "development": {"RetentionDays": "7", "Agent": "environments.adder:adder", "MemorySize": "512"},
+    "development": {
+        "AgentVariables": "SHOP_URL=https://shop.example,SHOP_SECRET=shop-key",
+        "AgentSecretArns": "arn:aws:secretsmanager:us-west-2:123456789012:secret:shop-key-AbCdEf",
+        "RetentionDays": "7", "Agent": "environments.adder:adder", "MemorySize": "512",
+    },
     "production": {"RetentionDays": "90", "GradualDeployment": "true"},
     "everything": {
         "AgentPolicies": "arn:aws:iam::123456789012:policy/shop,arn:aws:iam::123456789012:policy/crm",
