@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -42,8 +42,12 @@ def stopping(console: Console) -> Generator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def wait_for_signal() -> None:
-    """Wait until the process is told to stop."""
+def wait_for_signal(ready: Callable[[], None] = lambda: None) -> None:
+    """Wait until the process is told to stop.
+
+    Args:
+        ready: called once a signal stops it in order: what is told before may be answered too early.
+    """
     stop = threading.Event()
 
     def end(*_: object) -> None:
@@ -52,4 +56,5 @@ def wait_for_signal() -> None:
 
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, end)
+    ready()
     stop.wait()

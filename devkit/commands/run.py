@@ -191,5 +191,4 @@ def _serve(stack: EmulatedStack, data: Path, console: Console) -> None:
         url = stack.service.url
         say(f"Lambda      {url}  (the functions job and sweep)")
         say(f"As a job:   curl -s {url}/2015-03-31/functions/job/invocations -d @EVENT.json")
-    console.print("Ctrl-C stops.")
-    wait_for_signal()
+    wait_for_signal(lambda: console.print("Ctrl-C stops."))

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 import httpx
@@ -126,12 +127,16 @@ def test_an_agents_own_error_is_shown_where_the_command_runs(tmp_path):
     options += ("--policy", "faulty_policy:answer")
     (tmp_path / "faulty_policy.py").write_text("def answer(asked):\n    return 'no'\n")
     with running(tmp_path, *options, **environ) as (address, log):
-        until = httpx.post(
+        answer = httpx.post(
             f"{address}/rollout",
             json=request("mine", {"question": "2?"}, endpoint_of(address, {"question": "2?"})),
             timeout=60,
         )
-        assert until.json()["status"] == "failed"
-        assert "mistake about" not in until.text  # content never leaves by the API
+        assert answer.json()["status"] == "failed"
+        assert "mistake about" not in answer.text  # content never leaves by the API
+        # What it printed reaches the file a moment after the answer.
+        until = time.monotonic() + 30
+        while "faulty.py" not in log.read_text() and time.monotonic() < until:
+            time.sleep(0.1)
     assert "mistake about 2?" in log.read_text()
     assert "faulty.py" in log.read_text()
