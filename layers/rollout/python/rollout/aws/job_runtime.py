@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from rollout.aws import clients
-from rollout.aws.openai_server import OpenAIServer, key_of
 from rollout.aws.sampling import Answer, bounded, refused, unreached, until_sent
 from rollout.errors import RolloutError, SampleFailed
 from rollout.policy import Policy
@@ -99,6 +98,9 @@ def policy_for(destination: Destination, settings: Settings) -> Policy:
         )
         return SessionPolicy(client, destination.training_session)
     if destination.base_url:
+        # TLS and the reading of secrets are for those alone who allow such servers.
+        from rollout.aws.openai_server import OpenAIServer, key_of
+
         return OpenAIServer(destination.base_url, key_of(destination, settings), timeout)
     client = clients.client(
         "sagemakerjobruntime",
