@@ -375,8 +375,21 @@ def _object(text: str) -> Any:
         return None
 
 
-def chat_request(question: Question, model: str = "") -> dict[str, Any]:
-    """A question as a chat-completions request with a JSON schema."""
+def chat_request(
+    question: Question,
+    model: str,
+    *,
+    max_tokens: int,
+    temperature: float | None,
+    limit_name: str = "max_tokens",
+) -> bytes:
+    """A question as the body of a chat-completions request with a JSON schema.
+
+    Args:
+        model: left out if empty.
+        max_tokens: that the verdict may have; sent as ``limit_name``.
+        temperature: None leaves it out.
+    """
     shape = {"name": "verdict", "strict": True, "schema": question.schema}
     request: dict[str, Any] = {
         "messages": [
@@ -384,16 +397,25 @@ def chat_request(question: Question, model: str = "") -> dict[str, Any]:
             {"role": "user", "content": question.user},
         ],
         "response_format": {"type": "json_schema", "json_schema": shape},
+        limit_name: max_tokens,
     }
-    return {"model": model, **request} if model else request
+    if model:
+        request["model"] = model
+    if temperature is not None:
+        request["temperature"] = temperature
+    return json.dumps(request).encode()
 
 
-def chat_answer(document: Any) -> Answer:
-    """A chat completion as an answer.
+def chat_answer(body: bytes) -> Answer:
+    """The body of a chat completion as an answer.
 
     Raises:
         NoVerdict: it is none, was cut off or refused.
     """
+    try:
+        document: Any = parse_json(body)
+    except MalformedRequest:
+        raise NoVerdict("the answer is no JSON") from None
     try:
         choice = document["choices"][0]
         content, usage = choice["message"].get("content"), document.get("usage")

@@ -6,16 +6,14 @@ transcript go there; a host of this machine (loopback) may be spoken to without,
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from rollout.contract import parse_json
-from rollout.errors import ConfigurationError, MalformedRequest
-from rollout.judge import Answer, NoVerdict, Question, chat_answer, chat_request
+from rollout.errors import ConfigurationError
+from rollout.judge import Answer, Question, chat_answer, chat_request
 from rollout.settings import read_judge_hosts
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -71,13 +69,17 @@ class Server:
             if not key:
                 raise ConfigurationError(f"The judge's key {self.key_variable} is not set.")
             headers["Authorization"] = f"Bearer {key}"
-        body = {**chat_request(question, self.model), self.limit_name: self.max_tokens}
-        if self.temperature is not None:
-            body["temperature"] = self.temperature
+        body = chat_request(
+            question,
+            self.model,
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+            limit_name=self.limit_name,
+        )
         answer = _pool().request(
             "POST",
             f"{self.base_url.rstrip('/')}/chat/completions",
-            body=json.dumps(body).encode(),
+            body=body,
             headers=headers,
             timeout=question.seconds,
             redirect=False,
@@ -89,10 +91,7 @@ class Server:
             answer.release_conn()
         if answer.status != 200:
             raise ServerFailed(answer.status)
-        try:
-            return chat_answer(parse_json(data))
-        except MalformedRequest:
-            raise NoVerdict("the answer is no JSON") from None
+        return chat_answer(data)
 
 
 @lru_cache(maxsize=1)

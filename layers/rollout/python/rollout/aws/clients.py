@@ -6,6 +6,7 @@ boto3 is imported inside the function: importing it is the largest part of a col
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from threading import Lock
 from typing import Any, cast
@@ -61,6 +62,11 @@ def _client(service: str, region: str, endpoint: str, read_timeout: float, attem
     return cast("Any", boto3).client(
         service, region_name=region, endpoint_url=endpoint or None, config=config
     )
+
+
+def own_region() -> str:
+    """The region this process runs in, as Lambda and the tools name it; empty where none is named."""
+    return os.environ.get("AWS_REGION", "") or os.environ.get("AWS_DEFAULT_REGION", "")
 
 
 def unreached() -> tuple[type[Exception], ...]:

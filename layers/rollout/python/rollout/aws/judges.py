@@ -7,21 +7,13 @@ stack, ``JudgeModels``.
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass
 from typing import Any
 
 from rollout.aws import clients
-from rollout.contract import parse_json
-from rollout.errors import MalformedRequest
 from rollout.judge import Answer, NoVerdict, Question, chat_answer, chat_request
 
 _TOOL = "verdict"
-
-
-def _region(named: str) -> str:
-    return named or os.environ.get("AWS_REGION", "") or os.environ.get("AWS_DEFAULT_REGION", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +52,9 @@ class Bedrock:
             "description": "Give the verdict.",
             "inputSchema": {"json": question.schema},
         }
+        region = self.region or clients.own_region()
         bedrock = clients.client(
-            "bedrock-runtime", _region(self.region), read_timeout=question.seconds, attempts=1
+            "bedrock-runtime", region, read_timeout=question.seconds, attempts=1
         )
         answer = bedrock.converse(
             modelId=self.model,
@@ -112,19 +105,16 @@ class Endpoint:
             NoVerdict: the answer is no chat completion.
             ClientError, BotoCoreError: the endpoint failed.
         """
-        body = {**chat_request(question, self.model), "max_tokens": self.max_tokens}
-        if self.temperature is not None:
-            body["temperature"] = self.temperature
+        region = self.region or clients.own_region()
         runtime = clients.client(
-            "sagemaker-runtime", _region(self.region), read_timeout=question.seconds, attempts=1
+            "sagemaker-runtime", region, read_timeout=question.seconds, attempts=1
         )
         answer = runtime.invoke_endpoint(
             EndpointName=self.endpoint,
             ContentType="application/json",
             Accept="application/json",
-            Body=json.dumps(body).encode(),
+            Body=chat_request(
+                question, self.model, max_tokens=self.max_tokens, temperature=self.temperature
+            ),
         )
-        try:
-            return chat_answer(parse_json(answer["Body"].read()))
-        except MalformedRequest:
-            raise NoVerdict("the answer is no JSON") from None
+        return chat_answer(answer["Body"].read())

@@ -7,7 +7,6 @@ record or error of ours holds a value. The role may read what the parameter ``Ag
 from __future__ import annotations
 
 import json
-import os
 from functools import lru_cache
 from threading import Lock
 from typing import Any, cast
@@ -31,7 +30,7 @@ def secret(name: str, key: str = "") -> str:
         ToolBroken: it cannot be read, is binary, or has no such key. So a rollout fails under ``tool``
             and is not scored. The error holds neither the value nor a name that is no ARN.
     """
-    region = name.split(":")[3] if _is_arn(name) else _own_region()
+    region = name.split(":")[3] if _is_arn(name) else clients.own_region()
     try:
         text = read(name, region)
     except Exception as error:  # noqa: BLE001 - botocore's own and Powertools' around it
@@ -86,7 +85,3 @@ def _is_arn(name: str) -> bool:
 def _called(name: str) -> str:
     # Who mixes up name and value must not find the value in a log.
     return f"The secret {name}" if _is_arn(name) else "A secret"
-
-
-def _own_region() -> str:
-    return os.environ.get("AWS_REGION", "") or os.environ.get("AWS_DEFAULT_REGION", "")
