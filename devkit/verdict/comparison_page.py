@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import jinja2
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from devkit.verdict.comparison import Comparison, Difference
+from devkit.verdict.templates import template
 
-_PAGE = Path(__file__).parent / "page"
 _SIDE, _EDGE = 320, 34
 _COLOUR = {"better": "green", "worse": "red"}
 
@@ -74,13 +73,6 @@ def cells(each: Difference) -> tuple[str, ...]:
 
 def write_comparison(found: Comparison, path: Path) -> None:
     """Write the page: the table, a picture of each problem before and after, and what differs."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_PAGE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     ends = [value for point in found.points for value in point]
     low, high = min([0.0, *ends]), max([1.0, *ends])
 
@@ -91,7 +83,7 @@ def write_comparison(found: Comparison, path: Path) -> None:
         (round(_EDGE + place(before), 1), round(_SIDE - _EDGE - place(after), 1), before, after)
         for before, after in found.points
     ]
-    text = environment.get_template("comparison.html").render(
+    text = template("comparison.html").render(
         found=found,
         rows=[(cells(each), each.sure) for each in found.differences if each.before or each.after],
         points=points,

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +28,7 @@ from devkit.verdict.job import PLATFORM, Job
 from devkit.verdict.model import Numbers, Verdict
 from devkit.verdict.readiness import verdict_of
 from devkit.verdict.show import estimate, figures, learning_lines, load_lines, spread
+from devkit.verdict.templates import PAGE, template
 
 MOST_ROLLOUTS = 5_000
 MOST_BYTES = 48_000_000
@@ -38,7 +38,6 @@ _LONGEST_LINE = 140
 _BINS = 20
 
 _SCRIPTS = ("dom", "charts", "transcript", "browse")  # each may use those before it
-_PAGE = Path(__file__).parent / "page"
 _UPLOT = ROOT / "functions/console/static/uplot"
 
 
@@ -60,19 +59,12 @@ def write_report(
     counted = count_rollouts(read_rollouts(run), pass_at)
     verdict = verdict_of(counted, manifest, job, run=run)
     blocks = _Blocks(run, _chosen(counted))
-    styles = f"{(_UPLOT / 'uPlot.min.css').read_text()}\n{(_PAGE / 'report.css').read_text()}"
+    styles = f"{(_UPLOT / 'uPlot.min.css').read_text()}\n{(PAGE / 'report.css').read_text()}"
     scripts = [
         f"/*\n{(_UPLOT / 'LICENSE').read_text()}*/\n{(_UPLOT / 'uPlot.iife.min.js').read_text()}",
-        *((_PAGE / f"{name}.js").read_text() for name in _SCRIPTS),
+        *((PAGE / f"{name}.js").read_text() for name in _SCRIPTS),
     ]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_PAGE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    pieces = environment.get_template("report.html").generate(
+    pieces = template("report.html").generate(
         manifest=manifest,
         verdict=verdict,
         measured=list(figures(verdict.numbers)),
