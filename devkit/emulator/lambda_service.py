@@ -31,6 +31,7 @@ from devkit.emulator.server import Server
 WORKER = "arn:aws:lambda:us-west-2:123456789012:function:rollout-worker:live"
 _INVOKED_BY_RUNNER = "x-dex-handler-invoke"
 _EXECUTION = "x-amz-durable-execution-name"
+_INVOCATIONS = "/invocations"
 _BAD, _NOT_FOUND = 400, 404
 _START = "/start-durable-execution"
 _LISTING = "/2025-12-01/functions/worker/durable-executions"
@@ -156,23 +157,28 @@ class LambdaService:
         self, method: str, where: SplitResult, headers: Mapping[str, str], body: bytes
     ) -> Answer:
         """Answer one request; an invocation runs in the thread that asks for it."""
-        if not where.path.endswith("/invocations"):
+        if not where.path.endswith(_INVOCATIONS):
             return self._pass_on(method, where, body)
-        if _INVOKED_BY_RUNNER in headers:
-            return _run(body, self.invoke)
-        if (name := where.path.split("/")[-2]) in self._functions:
-            return _run(body, self._functions[name])
+        function = self._function(where, headers)
+        if function is not None:
+            return _run(body, function)
         return self._start(headers.get(_EXECUTION, ""), body)
+
+    def _function(self, where: SplitResult, headers: Mapping[str, str]) -> Invoke | None:
+        """What a request runs here and now; None where it starts an execution, or asks of one."""
+        if not where.path.endswith(_INVOCATIONS):
+            return None
+        if _INVOKED_BY_RUNNER in headers:
+            return self.invoke
+        return self._functions.get(where.path.split("/")[-2])
 
     async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope, receive)
         where = urlsplit(f"{scope['raw_path'].decode()}?{request.url.query}")
-        runs = where.path.endswith("/invocations") and (
-            _INVOKED_BY_RUNNER in request.headers or where.path.split("/")[-2] in self._functions
-        )
+        headers = dict(request.headers)
+        runs = self._function(where, headers) is not None
         pool = self._invocations if runs else self._requests
         body, loop = await request.body(), asyncio.get_running_loop()
-        headers = dict(request.headers)
         status, answered, content = await loop.run_in_executor(
             pool, self.answer, request.method, where, headers, body
         )
