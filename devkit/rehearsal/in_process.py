@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,13 +10,8 @@ from devkit.emulator.job_runtime import PolicyFunction, SampleRequest, completed
 from devkit.rehearsal.captured import stored_turns
 from devkit.rehearsal.run_files import RolloutRecord
 from devkit.rehearsal.target import Task
-from rollout.agent import Agent
-from rollout.contract import InferenceParams, RolloutMetadata, RolloutRequest
-from rollout.results import Result, Rollout
-from rollout.run import play
-from rollout.settings import Limits
-from rollout.steps import InlineSteps
-from rollout.trust import Destination
+from rollout.results import Result
+from rollout.testing import play_with
 
 # What a job's rollout is sampled with, unless something else is asked for.
 PARAMS: Mapping[str, Any] = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 4_096}
@@ -46,20 +40,14 @@ def play_here(
     Returns:
         How it ended; a failure is a result, not an exception.
     """
-    request = RolloutRequest(
-        instance=instance,
-        metadata=RolloutMetadata(job_arn="", trajectory_id=trajectory_id, endpoint=""),
-        inference_params=InferenceParams(**params),
-    )
-    destination = Destination("", trajectory_id, "", "us-west-2", "")
-    deadline = time.time() + seconds
-    return play(
-        Rollout.of(request, destination),
-        agent=Agent(getattr(agent, "__name__", "agent"), agent),
-        policy=_Here(sample, json.loads(json.dumps(instance)), trajectory_id),
-        steps=InlineSteps(lambda: None, deadline),
-        limits=Limits(max_turns=max_turns),
-        deadline=deadline,
+    return play_with(
+        agent,
+        instance,
+        _Here(sample, json.loads(json.dumps(instance)), trajectory_id),
+        trajectory_id=trajectory_id,
+        params=params,
+        max_turns=max_turns,
+        seconds=seconds,
     )
 
 

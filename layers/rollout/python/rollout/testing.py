@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rollout.agent import Agent, observing_errors
-from rollout.contract import RolloutMetadata, RolloutRequest
+from rollout.contract import InferenceParams, RolloutMetadata, RolloutRequest
+from rollout.policy import Policy
 from rollout.results import Result, Rollout
 from rollout.rewards import same_reward
 from rollout.rubric import criteria_of
@@ -45,20 +46,58 @@ def rehearse(
         seconds: the budget of time.
 
     Returns:
-        How it ended; a failure is an result, not an exception.
+        How it ended; a failure is a result, not an exception.
+    """
+    return play_with(
+        function,
+        instance,
+        ScriptPolicy(instance, script),
+        trajectory_id=trajectory_id,
+        model_endpoint="script",
+        max_turns=max_turns,
+        seconds=seconds,
+    )
+
+
+def play_with(
+    function: Callable[[Any], Any],
+    instance: dict[str, Any],
+    policy: Policy,
+    *,
+    trajectory_id: str,
+    params: Mapping[str, Any] | None = None,
+    model_endpoint: str = "",
+    max_turns: int = 50,
+    seconds: float = 60.0,
+) -> Result:
+    """Play one rollout of an agent against a policy.
+
+    Args:
+        function: the agent; it gets the instance itself, and may change it.
+        policy: answers its turns.
+        trajectory_id: seeds ``episode.random``.
+        params: the trainer's ``temperature``, ``top_p`` and ``max_tokens``.
+        model_endpoint: the hosted endpoint that the policy stands for; empty where it is a job's.
+        max_turns: the budget of turns.
+        seconds: the budget of time.
+
+    Returns:
+        How it ended; a failure is a result, not an exception.
     """
     request = RolloutRequest(
         instance=instance,
         metadata=RolloutMetadata(job_arn="", trajectory_id=trajectory_id, endpoint=""),
+        inference_params=None if params is None else InferenceParams(**params),
     )
-    destination = Destination("", trajectory_id, "", "us-west-2", "script")
+    destination = Destination("", trajectory_id, "", "us-west-2", model_endpoint)
+    deadline = time.time() + seconds
     return play(
         Rollout.of(request, destination),
         agent=Agent(getattr(function, "__name__", "agent"), function),
-        policy=ScriptPolicy(instance, script),
-        steps=InlineSteps(lambda: None, time.time() + seconds),
+        policy=policy,
+        steps=InlineSteps(lambda: None, deadline),
         limits=Limits(max_turns=max_turns),
-        deadline=time.time() + seconds,
+        deadline=deadline,
     )
 
 

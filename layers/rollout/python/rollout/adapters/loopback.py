@@ -100,7 +100,7 @@ class Chat:
         # What went wrong, in order; a suspension of the durable SDK among it.
         self._failures: list[BaseException] = []
         self._lock = Lock()
-        self._told: dict[bytes, Future[dict[str, Any]]] = {}
+        self._completions: dict[bytes, Future[dict[str, Any]]] = {}
 
     @contextmanager
     def watched(self) -> Generator[None]:
@@ -159,17 +159,17 @@ class Chat:
             if self._failures and not _may_be_kept(self._failure()):
                 # The rollout fails of it whatever follows; a framework that starts over samples nothing.
                 raise self._failure()
-            known = self._told.get(digest) if repeated else None
-            told = known or Future[dict[str, Any]]()
-            self._told[digest] = told
-        if known is None:
+            first = self._completions.get(digest) if repeated else None
+            completion = first or Future[dict[str, Any]]()
+            self._completions[digest] = completion
+        if first is None:
             try:
-                told.set_result(sample_request(self._episode, request))
+                completion.set_result(sample_request(self._episode, request))
             except BaseException as error:
                 self._failures.append(error)
-                told.set_exception(error)
+                completion.set_exception(error)
                 raise
-        return told.result()
+        return completion.result()
 
 
 def _may_be_kept(error: BaseException) -> bool:
