@@ -133,6 +133,7 @@ def test_an_agent_asks_an_api_with_a_key_that_is_read_once_and_written_nowhere(
     assert set(shop.asked[2:]) == {"Bearer sk-rotated"}
     assert (refused["status"], refused["error"]["boundary"]) == ("failed", "tool")
     assert "shipped" in kept
+    assert "rollout ended" in lines.getvalue()
     said = f"{kept} {first.text} {again.text} {refused} {caplog.text} {lines.getvalue()}"
     assert not re.search("sk-(canary|rotated)", said)
 
