@@ -20,8 +20,9 @@ Architecture = Literal["arm64", "x86_64"]
 # Durable operations: the execution, begin, the agent's context, scored, complete, reward, reported, the
 # trajectory; and one a turn.
 OPERATIONS = 8
-# Calls of CheckpointDurableExecution: some beside the turns (the SDK may merge two), two a turn.
-CHECKPOINTS, CHECKPOINTS_A_TURN = 12, 2
+# Calls of CheckpointDurableExecution: some beside the turns, two a turn. Checkpoints are a few more: the
+# SDK sends those that come close together with one call.
+CHECKPOINTS, CHECKPOINTS_A_TURN, MERGED = 12, 2, 2
 # Writes of the row: accepted; begun, about to sample and scored, with the execution's ARN; reported,
 # without the request. What the row holds beside the request then, in KB.
 ACCEPTED_KB, ROW_KB, ENDED_KB = 0.98, 1.08, 1.14
